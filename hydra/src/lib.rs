@@ -1,0 +1,1 @@
+//! Placeholder of the workspace member; its room fills it.
