@@ -49,7 +49,8 @@ impl Anchor {
 fn nanos(clock: ClockId) -> u64 {
     let time = clock_gettime(clock);
     // Both clocks are positive on every machine that runs this.
-    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
+    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000
+        + u64::try_from(time.tv_nsec).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -1,0 +1,1 @@
+//! Records become findings. Pure: no clock, no files, no network.

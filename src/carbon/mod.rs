@@ -1,0 +1,1 @@
+//! g CO2e: tables of carbon intensity, PUE.

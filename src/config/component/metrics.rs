@@ -1,0 +1,72 @@
+//! Settings of the metering and of the carbon accounting.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What is metered and how emissions are counted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct MetricsConfig {
+    /// `codecarbon`: GPU, CPU and RAM energy and emissions, counted by this program with CodeCarbon's method.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Meter at all. False still measures time and tokens.
+    pub enabled: bool,
+    /// Name in `emissions.csv`. Default: the config's name.
+    pub project_name: Option<String>,
+    /// Folder whose `emissions.csv` gets a row; relative to where the command was started. Default: only the run folder.
+    pub output_dir: Option<String>,
+    /// Country of the electricity, ISO 3166-1 alpha-3 (or alpha-2, or an English name). Without it there are no emissions, only energy.
+    pub country_iso_code: Option<String>,
+    /// State or province, where a table exists (USA, Canada).
+    pub region: Option<String>,
+    /// Carbon intensity in gCO2e/kWh, instead of the tables'.
+    pub carbon_intensity_g_per_kwh: Option<f64>,
+    /// Power usage effectiveness of the site: 1 or more. Multiplies energy for the emissions only.
+    pub pue: f64,
+    /// Count GPU energy.
+    pub gpu: bool,
+    /// Count CPU energy.
+    pub cpu: bool,
+    /// Count RAM energy.
+    pub ram: bool,
+    /// The server runs on this machine, though its address does not show it (or does not, though it does).
+    pub server_is_local: Option<bool>,
+    /// Seconds between reads of a sensor that has no better cadence of its own.
+    pub sample_period_s: f64,
+    /// Thermal design power of one processor in watts, for the CPU load model. Default: the table's.
+    pub cpu_tdp_w: Option<f64>,
+    /// Power of the main memory in watts, instead of the model's.
+    pub ram_power_w: Option<f64>,
+    /// Root of the `sys` file system. Default: `/sys`.
+    pub sysfs_root: String,
+    /// Root of the `proc` file system. Default: `/proc`.
+    pub procfs_root: String,
+    /// NVML library to load. Default: the driver's `libnvidia-ml.so.1`.
+    pub nvml_library: Option<String>,
+}
+
+impl Default for MetricsConfig {
+    fn default() -> Self {
+        Self {
+            kind: "codecarbon".to_owned(),
+            enabled: true,
+            project_name: None,
+            output_dir: None,
+            country_iso_code: None,
+            region: None,
+            carbon_intensity_g_per_kwh: None,
+            pue: 1.0,
+            gpu: true,
+            cpu: true,
+            ram: true,
+            server_is_local: None,
+            sample_period_s: 1.0,
+            cpu_tdp_w: None,
+            ram_power_w: None,
+            sysfs_root: "/sys".to_owned(),
+            procfs_root: "/proc".to_owned(),
+            nvml_library: None,
+        }
+    }
+}

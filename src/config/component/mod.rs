@@ -1,0 +1,11 @@
+//! Each component's settings. Their doc comments become the configuration reference.
+
+pub mod backend;
+pub mod load;
+pub mod metrics;
+pub mod reporter;
+pub mod scenario;
+
+mod scalars;
+
+pub use scalars::{BoolOrText, DeviceIds, TextList};

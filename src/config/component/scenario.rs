@@ -1,0 +1,130 @@
+//! Settings of the scenario: what is asked, how often, with which parameters.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::load::LoadConfig;
+use super::{BoolOrText, TextList};
+
+/// What is asked of the model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ScenarioConfig {
+    /// `builtin`, a file (`.jsonl .json .csv .parquet .txt`), a folder, or a HuggingFace dataset id.
+    pub dataset_name: String,
+    /// Configuration (subset) of a HuggingFace dataset.
+    pub dataset_config: Option<String>,
+    /// Split of a HuggingFace dataset or folder.
+    pub dataset_split: String,
+    /// Revision (branch, tag or commit) of a HuggingFace dataset. Default: `main`.
+    pub dataset_revision: Option<String>,
+    /// Column (or key) that holds the prompt.
+    pub text_column_name: String,
+    /// Prompts to use, in the dataset's order; -1 or absent means all.
+    pub num_samples: Option<i64>,
+    /// Cut prompts that do not fit the model's context. A server cuts nothing: there it is its own affair.
+    pub truncation: BoolOrText,
+    /// Reasoning on (`true` or a level) or off.
+    pub reasoning: BoolOrText,
+    /// Parameters of the model's reasoning.
+    pub reasoning_params: Option<BTreeMap<String, Value>>,
+    /// Shapes of generated inputs; `batch_size` other than 1 is not built yet.
+    pub input_shapes: Option<InputShapes>,
+    /// How the answer is generated.
+    pub generate_kwargs: GenerateKwargs,
+    /// When requests leave.
+    pub load: LoadConfig,
+    /// Rounds of warm-up requests at the measured concurrency, before the measurement. 0 for none.
+    pub warmup_rounds: u32,
+    /// Seconds of idling before and after, to know the baseline.
+    pub idle_s: f64,
+    /// Deadline of one request in seconds.
+    pub request_timeout_s: f64,
+    /// Attempts beyond the first, for connection errors, 429 and 503 before the first byte.
+    pub max_retries: u32,
+    /// Wait before the first retry in seconds; doubles each time, up to 30 s. A server's `Retry-After` wins.
+    pub retry_backoff_s: f64,
+    /// Failures in a row that end the run early. 0 for never.
+    pub max_consecutive_failures: u32,
+    /// Keep the generated text in `requests.jsonl`.
+    pub save_outputs: bool,
+}
+
+impl Default for ScenarioConfig {
+    fn default() -> Self {
+        Self {
+            dataset_name: "builtin".to_owned(),
+            dataset_config: None,
+            dataset_split: "train".to_owned(),
+            dataset_revision: None,
+            text_column_name: "text".to_owned(),
+            num_samples: None,
+            truncation: BoolOrText::Bool(true),
+            reasoning: BoolOrText::Bool(false),
+            reasoning_params: None,
+            input_shapes: None,
+            generate_kwargs: GenerateKwargs::default(),
+            load: LoadConfig::default(),
+            warmup_rounds: 1,
+            idle_s: 3.0,
+            request_timeout_s: 600.0,
+            max_retries: 3,
+            retry_backoff_s: 0.5,
+            max_consecutive_failures: 3,
+            save_outputs: false,
+        }
+    }
+}
+
+/// Shapes of inputs, as optimum-benchmark names them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct InputShapes {
+    /// Prompts a batch. Default: 1.
+    pub batch_size: Option<u32>,
+    /// Tokens a generated prompt; not built yet.
+    pub sequence_length: Option<u32>,
+}
+
+/// How the answer is generated, as transformers names it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct GenerateKwargs {
+    /// Most tokens to generate. Default: 100.
+    pub max_new_tokens: u32,
+    /// Fewest tokens to generate; equal to `max_new_tokens` it fixes the length.
+    pub min_new_tokens: Option<u32>,
+    /// Sampling temperature. Ignored (0) when `do_sample` is false. Default: 1 when sampling.
+    pub temperature: Option<f64>,
+    /// Nucleus sampling: smallest set of tokens with this probability.
+    pub top_p: Option<f64>,
+    /// Sample among this many most likely tokens.
+    pub top_k: Option<u32>,
+    /// Sample (true) or take the likeliest token (false, temperature 0).
+    pub do_sample: bool,
+    /// Seed of the sampling.
+    pub seed: Option<u64>,
+    /// Go on after the end-of-sequence token.
+    pub ignore_eos: Option<bool>,
+    /// Texts at which the answer ends.
+    pub stop: Option<TextList>,
+}
+
+impl Default for GenerateKwargs {
+    fn default() -> Self {
+        Self {
+            max_new_tokens: 100,
+            min_new_tokens: None,
+            temperature: None,
+            top_p: None,
+            top_k: None,
+            do_sample: false,
+            seed: None,
+            ignore_eos: None,
+            stop: None,
+        }
+    }
+}

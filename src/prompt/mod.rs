@@ -1,0 +1,47 @@
+//! How a prompt is dressed for a model.
+
+use serde::{Deserialize, Serialize};
+
+/// One message of a conversation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChatMessage {
+    /// `system`, `user`, `assistant`.
+    pub role: String,
+    /// What it says.
+    pub content: String,
+}
+
+/// What a dataset yields.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Prompt {
+    /// Plain text.
+    Text(String),
+    /// A conversation that the model is to continue.
+    Chat(Vec<ChatMessage>),
+}
+
+impl Prompt {
+    /// As a conversation: plain text becomes one user message.
+    #[must_use]
+    pub fn messages(&self) -> Vec<ChatMessage> {
+        match self {
+            Self::Text(text) => {
+                vec![ChatMessage { role: "user".to_owned(), content: text.clone() }]
+            }
+            Self::Chat(messages) => messages.clone(),
+        }
+    }
+
+    /// As plain text: a conversation's contents, a blank line between.
+    #[must_use]
+    pub fn text(&self) -> String {
+        match self {
+            Self::Text(text) => text.clone(),
+            Self::Chat(messages) => messages
+                .iter()
+                .map(|message| message.content.as_str())
+                .collect::<Vec<_>>()
+                .join("\n\n"),
+        }
+    }
+}

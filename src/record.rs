@@ -1,0 +1,707 @@
+//! The on-disk record formats of a run folder, and their reader.
+//!
+//! `run` writes these as things happen; `analysis` only reads them. Each file is versioned through the
+//! manifest. Line files (`requests.jsonl`, `samples.jsonl`, `events.jsonl`) are appended a whole line at
+//! a time, so after a crash only the last line can be torn: the reader drops and counts it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::clock::Anchor;
+use crate::units::{GramsPerKwh, Nanos, Seconds};
+
+/// Version of every format in this file; a reader refuses a newer major.
+pub const RECORD_VERSION: u32 = 1;
+
+/// File names inside a run folder.
+pub mod files {
+    /// Who ran what where: [`super::Manifest`].
+    pub const MANIFEST: &str = "manifest.json";
+    /// One [`super::RequestRecord`] a line.
+    pub const REQUESTS: &str = "requests.jsonl";
+    /// One [`super::SampleRecord`] a line.
+    pub const SAMPLES: &str = "samples.jsonl";
+    /// One [`super::EventRecord`] a line.
+    pub const EVENTS: &str = "events.jsonl";
+    /// The findings.
+    pub const REPORT: &str = "report.json";
+}
+
+/// How a number came to be.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// A sensor read it.
+    Measured,
+    /// Computed from something measured by a stated model.
+    Modelled,
+    /// Neither: a constant that someone chose.
+    Assumed,
+}
+
+/// What part of a machine a sensor covers.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Component {
+    /// A graphics processor, its memory included.
+    Gpu,
+    /// Processor packages.
+    Cpu,
+    /// Main memory.
+    Ram,
+}
+
+impl Component {
+    /// The word used in keys and tables.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Gpu => "gpu",
+            Self::Cpu => "cpu",
+            Self::Ram => "ram",
+        }
+    }
+}
+
+/// What a sensor's value means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Quantity {
+    /// Cumulative energy in joules; only differences mean anything.
+    EnergyCounter,
+    /// Power in watts at (about) the moment of the read.
+    Power,
+    /// Share of time in use, 0 to 1.
+    Utilization,
+    /// Degrees Celsius.
+    Temperature,
+    /// Hertz.
+    Clock,
+    /// Bytes in use.
+    Memory,
+}
+
+impl Quantity {
+    /// The unit of values of this quantity.
+    #[must_use]
+    pub const fn unit(self) -> &'static str {
+        match self {
+            Self::EnergyCounter => "J",
+            Self::Power => "W",
+            Self::Utilization => "1",
+            Self::Temperature => "degC",
+            Self::Clock => "Hz",
+            Self::Memory => "B",
+        }
+    }
+}
+
+/// A device that a sensor belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DeviceRef {
+    /// Index in the vendor's own order (NVML's, PCI order).
+    pub index: u32,
+    /// Stable identity: a GPU UUID, or `package-0`.
+    pub uuid: String,
+    /// Model name as the vendor gives it.
+    pub name: String,
+}
+
+/// One channel of a meter: what it measures and how far it can be trusted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SensorInfo {
+    /// Name, unique in a run: `gpu0.energy`, `package-0.energy`, `ram.model`.
+    pub name: String,
+    /// The registry name of the meter it came from: `nvml`, `rapl`, `cpu_model`, `ram_model`.
+    pub meter: String,
+    /// What part of the machine it covers.
+    pub component: Component,
+    /// The device, when there is one.
+    pub device: Option<DeviceRef>,
+    /// What a value means.
+    pub quantity: Quantity,
+    /// Unit of the values (`J`, `W`, ...), the quantity's own.
+    pub unit: String,
+    /// Measured, modelled or assumed.
+    pub source: Source,
+    /// What is inside the number, in words: "whole GPU with its memory", "package 0 without DRAM".
+    pub scope: String,
+    /// Where the number comes from: interface, driver, formula with its parameters.
+    pub method: String,
+    /// Whether its energy is part of the totals. False for traces kept beside a counter.
+    pub counted: bool,
+    /// Smallest step of the value, in its unit.
+    pub resolution: Option<f64>,
+    /// How often the sensor itself renews its value.
+    pub update_period_s: Option<Seconds>,
+    /// How often we read it between phase edges.
+    pub sample_period_s: Seconds,
+    /// The counter starts again from zero after this many joules.
+    pub wrap_at: Option<f64>,
+    /// Bound of the sensor's systematic error, as a share of the value (0.05 = 5 %).
+    pub systematic_relative: Option<f64>,
+    /// Who says so.
+    pub systematic_source: Option<String>,
+}
+
+/// One read of one sensor.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SampleRecord {
+    /// Position of the sensor in the manifest's list.
+    #[serde(rename = "s")]
+    pub sensor: u16,
+    /// Just before the read.
+    #[serde(rename = "a")]
+    pub before_ns: Nanos,
+    /// Just after it.
+    #[serde(rename = "b")]
+    pub after_ns: Nanos,
+    /// The value in the sensor's unit; `null` when the read failed.
+    #[serde(rename = "v")]
+    pub value: Option<f64>,
+    /// Why it failed.
+    #[serde(rename = "e", default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// The phases of a run, in order.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// The backend gets ready: model loading, health check.
+    Load,
+    /// Nothing runs; the baseline before.
+    IdleBefore,
+    /// Requests that count for nothing but heat.
+    Warmup,
+    /// What the figures are about.
+    Measure,
+    /// Nothing runs again; the baseline after.
+    IdleAfter,
+}
+
+/// Why a request failed, for counting.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureClass {
+    /// No connection: refused, unreachable, name not found, connect time-out.
+    Connect,
+    /// TLS could not be agreed.
+    Tls,
+    /// The server answered with an HTTP error status.
+    HttpStatus,
+    /// The connection broke after the request was sent.
+    Reset,
+    /// The request's deadline passed.
+    Deadline,
+    /// The server sent something that is not its protocol.
+    Protocol,
+    /// The server reported an error inside the stream.
+    StreamError,
+    /// The in-process engine failed.
+    Engine,
+    /// The run was interrupted.
+    Cancelled,
+}
+
+/// Where token counts came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenSource {
+    /// The server's own `usage`.
+    Usage,
+    /// The in-process engine counted.
+    Engine,
+    /// Nobody said; counts are null.
+    Missing,
+}
+
+/// What a request cost in tokens; `None` where nobody said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TokenCounts {
+    /// Tokens of the prompt as the model saw it, template included.
+    pub prompt: Option<u64>,
+    /// Of those, how many came from the server's prompt cache.
+    pub cached_prompt: Option<u64>,
+    /// Generated tokens, reasoning included.
+    pub completion: Option<u64>,
+    /// Of those, how many were reasoning.
+    pub reasoning: Option<u64>,
+    /// Who counted.
+    pub source: TokenSource,
+}
+
+impl TokenCounts {
+    /// Nobody said.
+    pub const MISSING: Self = Self {
+        prompt: None,
+        cached_prompt: None,
+        completion: None,
+        reasoning: None,
+        source: TokenSource::Missing,
+    };
+}
+
+/// How a request ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
+pub enum Outcome {
+    /// Completed.
+    Ok {
+        /// `stop`, `length`, ... as the backend said it.
+        finish_reason: Option<String>,
+    },
+    /// Did not.
+    Failed {
+        /// The class, for counting.
+        class: FailureClass,
+        /// HTTP status, if there was one.
+        http_status: Option<u16>,
+        /// The message.
+        message: String,
+    },
+}
+
+/// One request, written when it ends, failed or not.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RequestRecord {
+    /// Position in its phase, from 0.
+    pub index: u64,
+    /// Warm-up or measured.
+    pub phase: Phase,
+    /// The dataset's name for the prompt.
+    pub prompt_id: String,
+    /// When the schedule wanted it sent.
+    pub scheduled_ns: Nanos,
+    /// When its (last) attempt was sent.
+    pub sent_ns: Nanos,
+    /// First byte of the answer.
+    pub first_byte_ns: Option<Nanos>,
+    /// First event that carried generated text (or a tool call, or reasoning).
+    pub first_token_ns: Option<Nanos>,
+    /// Last such event.
+    pub last_token_ns: Option<Nanos>,
+    /// When it ended, well or badly.
+    pub end_ns: Nanos,
+    /// Arrival of each event with generated text, in ns after `sent_ns`.
+    pub event_offsets_ns: Vec<u64>,
+    /// Token counts.
+    pub tokens: TokenCounts,
+    /// Characters of generated text.
+    pub output_chars: u64,
+    /// The generated text, where the config asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
+    /// Attempts beyond the first.
+    pub retries: u32,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The server's own timings, as it names them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_timings: Option<Value>,
+}
+
+impl RequestRecord {
+    /// Whether it completed.
+    #[must_use]
+    pub const fn is_ok(&self) -> bool {
+        matches!(self.outcome, Outcome::Ok { .. })
+    }
+}
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EventRecord {
+    /// When.
+    pub at_ns: Nanos,
+    /// What.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// What can happen in a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// A phase begins.
+    PhaseBegin {
+        /// Which.
+        phase: Phase,
+    },
+    /// A phase ends.
+    PhaseEnd {
+        /// Which.
+        phase: Phase,
+    },
+    /// Something the reader of the figures should know.
+    Warning {
+        /// What.
+        warning: Warning,
+    },
+    /// An attempt failed and will be made again.
+    Retry {
+        /// Which request.
+        index: u64,
+        /// Why.
+        class: FailureClass,
+        /// HTTP status, if there was one.
+        http_status: Option<u16>,
+        /// Wait before the next attempt.
+        wait_s: Seconds,
+    },
+    /// The run stops before its end.
+    Stopped {
+        /// Why.
+        reason: StopReason,
+    },
+    /// All records are written.
+    Finished,
+}
+
+/// Why a run stopped before its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StopReason {
+    /// Ctrl-C or SIGTERM.
+    Interrupted,
+    /// Too many failures in a row.
+    ConsecutiveFailures,
+    /// Records could no longer be written.
+    RecordsFailed,
+}
+
+/// Something that the reader of a figure should know; shown by the terminal, kept in the report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Warning {
+    /// Stable name: `fewer_rows_than_asked`, `untested_server_version`.
+    pub code: String,
+    /// In words.
+    pub message: String,
+}
+
+impl Warning {
+    /// A warning.
+    pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { code: code.into(), message: message.into() }
+    }
+}
+
+/// Whether the weights mean anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Weights {
+    /// A trained model's.
+    Real,
+    /// Random numbers in the real shape: figures are not comparable with real weights.
+    Synthetic,
+    /// A server does not say.
+    Unknown,
+}
+
+/// Who answered.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct BackendInfo {
+    /// Registry name: `vllm`, `candle`.
+    pub kind: String,
+    /// Model as asked for.
+    pub model: String,
+    /// URL without credentials, for servers.
+    pub endpoint: Option<String>,
+    /// Name of the serving software, where it can be told.
+    pub server: Option<String>,
+    /// Its version.
+    pub server_version: Option<String>,
+    /// Whether the weights are real.
+    pub weights: Weights,
+    /// Whether the model runs on the machine whose meters are read.
+    pub local: bool,
+    /// Why that is believed.
+    pub local_reason: String,
+    /// Processes that do the work, where known.
+    pub pids: Vec<u32>,
+    /// Whatever else the backend tells of itself.
+    pub details: BTreeMap<String, Value>,
+}
+
+/// Where the prompts came from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DatasetInfo {
+    /// As asked for.
+    pub name: String,
+    /// Where it was found: "local file", "hub cache", "hub", "built in".
+    pub origin: String,
+    /// Revision (commit) of a hub dataset.
+    pub revision: Option<String>,
+    /// Files read, relative to the dataset, each with its SHA-256.
+    pub files: BTreeMap<String, String>,
+    /// Rows in the split.
+    pub rows: u64,
+    /// Rows used.
+    pub used: u64,
+}
+
+/// Carbon intensity with its pedigree.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CarbonFactor {
+    /// Grams of CO2 equivalent a kWh.
+    pub intensity: GramsPerKwh,
+    /// ISO 3166-1 alpha-3.
+    pub country_iso_code: String,
+    /// English name.
+    pub country_name: String,
+    /// State or province, when the factor is a region's.
+    pub region: Option<String>,
+    /// Who published it.
+    pub source: String,
+    /// The year it describes.
+    pub year: u16,
+}
+
+/// What emissions are computed with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CarbonBasis {
+    /// The factor, or none with the reason beside it.
+    pub factor: Option<CarbonFactor>,
+    /// Why there is no factor.
+    pub missing_reason: Option<String>,
+    /// Power usage effectiveness, 1 when not given.
+    pub pue: f64,
+}
+
+/// The machine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct HostInfo {
+    /// Operating system and kernel: `Linux-6.1.0-x86_64`.
+    pub os: String,
+    /// Processor model name.
+    pub cpu_model: Option<String>,
+    /// Logical processors.
+    pub cpu_count: u32,
+    /// Bytes of main memory.
+    pub ram_bytes: Option<u64>,
+    /// GPUs that were selected.
+    pub gpus: Vec<DeviceRef>,
+}
+
+/// What is counted and why, decided before the run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ComponentScope {
+    /// GPU, CPU or RAM.
+    pub component: Component,
+    /// Whether an energy will be given.
+    pub counted: bool,
+    /// What is counted, or why it is not.
+    pub reason: String,
+}
+
+/// Who ran what, where, with which sensors.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// [`RECORD_VERSION`].
+    pub record_version: u32,
+    /// Unique to the run (UUID text form).
+    pub run_id: String,
+    /// The config's name.
+    pub name: String,
+    /// Version of this program.
+    pub version: String,
+    /// Git commit of this program's source, where known.
+    pub git_commit: Option<String>,
+    /// RFC 3339, UTC.
+    pub started: String,
+    /// Monotonic and wall time, tied.
+    pub anchor: Anchor,
+    /// The machine.
+    pub host: HostInfo,
+    /// The resolved config without secrets.
+    pub config: Value,
+    /// SHA-256 of that config's canonical JSON.
+    pub config_sha256: String,
+    /// Who answers.
+    pub backend: BackendInfo,
+    /// Where the prompts come from.
+    pub dataset: DatasetInfo,
+    /// Every sensor; samples refer to it by position.
+    pub sensors: Vec<SensorInfo>,
+    /// What is counted, by component.
+    pub scope: Vec<ComponentScope>,
+    /// What is counted, in one sentence.
+    pub boundary: String,
+    /// What emissions are computed with.
+    pub carbon: CarbonBasis,
+    /// Requests that the plan means to measure.
+    pub planned_requests: u64,
+    /// Known before the first request.
+    pub warnings: Vec<Warning>,
+}
+
+/// Everything a run wrote.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunRecords {
+    /// The manifest.
+    pub manifest: Manifest,
+    /// Requests in the order in which they ended.
+    pub requests: Vec<RequestRecord>,
+    /// Samples in the order in which they were read.
+    pub samples: Vec<SampleRecord>,
+    /// Events in order.
+    pub events: Vec<EventRecord>,
+    /// Lines that could not be read, by file (a torn last line after a crash).
+    pub torn_lines: BTreeMap<String, u64>,
+}
+
+/// Why a run folder cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// A file is missing or unreadable.
+    #[error("cannot read {path}: {cause}\n  hint: is this a run folder?")]
+    Io {
+        /// Which.
+        path: String,
+        /// Why.
+        cause: std::io::Error,
+    },
+    /// The manifest is not one.
+    #[error("{path} is not a manifest of this program: {cause}")]
+    Manifest {
+        /// Which.
+        path: String,
+        /// Why.
+        cause: serde_json::Error,
+    },
+    /// Written by a newer version.
+    #[error(
+        "{path} has record version {found}, this program reads up to {RECORD_VERSION}\n  hint: use a newer version of ai-energy-benchmark"
+    )]
+    Newer {
+        /// Which.
+        path: String,
+        /// Its version.
+        found: u32,
+    },
+}
+
+impl RunRecords {
+    /// Reads a run folder, complete or not.
+    ///
+    /// # Errors
+    /// When the manifest is missing, unreadable or newer. Line files may be missing or torn.
+    pub fn read(folder: &Path) -> Result<Self, RecordError> {
+        let path = folder.join(files::MANIFEST);
+        let manifest = read_manifest(&path)?;
+        let mut torn_lines = BTreeMap::new();
+        Ok(Self {
+            manifest,
+            requests: read_lines(folder, files::REQUESTS, &mut torn_lines)?,
+            samples: read_lines(folder, files::SAMPLES, &mut torn_lines)?,
+            events: read_lines(folder, files::EVENTS, &mut torn_lines)?,
+            torn_lines,
+        })
+    }
+
+    /// Begin and end of a phase; the end is missing when the run was cut off in it.
+    #[must_use]
+    pub fn phase(&self, wanted: Phase) -> Option<(Nanos, Option<Nanos>)> {
+        let at = |begin: bool| {
+            self.events.iter().find_map(|record| match (&record.event, begin) {
+                (Event::PhaseBegin { phase }, true) | (Event::PhaseEnd { phase }, false)
+                    if *phase == wanted =>
+                {
+                    Some(record.at_ns)
+                }
+                _ => None,
+            })
+        };
+        at(true).map(|begin| (begin, at(false)))
+    }
+}
+
+fn read_manifest(path: &Path) -> Result<Manifest, RecordError> {
+    let shown = path.display().to_string();
+    let text =
+        fs::read_to_string(path).map_err(|cause| RecordError::Io { path: shown.clone(), cause })?;
+    let value: Value = serde_json::from_str(&text)
+        .map_err(|cause| RecordError::Manifest { path: shown.clone(), cause })?;
+    let found = value.get("record_version").and_then(Value::as_u64).unwrap_or(0);
+    if found > u64::from(RECORD_VERSION) {
+        return Err(RecordError::Newer {
+            path: shown,
+            found: u32::try_from(found).unwrap_or(u32::MAX),
+        });
+    }
+    serde_json::from_value(value).map_err(|cause| RecordError::Manifest { path: shown, cause })
+}
+
+fn read_lines<T: DeserializeOwned>(
+    folder: &Path,
+    name: &str,
+    torn_lines: &mut BTreeMap<String, u64>,
+) -> Result<Vec<T>, RecordError> {
+    let path = folder.join(name);
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(cause) => return Err(RecordError::Io { path: path.display().to_string(), cause }),
+    };
+    let (rows, torn) = parse_lines(&bytes);
+    if torn > 0 {
+        torn_lines.insert(name.to_owned(), torn);
+    }
+    Ok(rows)
+}
+
+/// Parses JSON lines, counting those that are not whole.
+#[must_use]
+pub fn parse_lines<T: DeserializeOwned>(bytes: &[u8]) -> (Vec<T>, u64) {
+    let mut rows = Vec::new();
+    let mut torn = 0;
+    for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
+        match serde_json::from_slice(line) {
+            Ok(row) => rows.push(row),
+            Err(_) => torn += 1,
+        }
+    }
+    (rows, torn)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_torn_last_line_is_dropped_and_counted() {
+        let whole = r#"{"s":1,"a":10,"b":11,"v":2.5}"#;
+        let text = format!("{whole}\n{whole}\n{}", &whole[..9]);
+        let (rows, torn) = parse_lines::<SampleRecord>(text.as_bytes());
+        assert_eq!(rows.len(), 2);
+        assert_eq!(torn, 1);
+        assert_eq!(rows[0].value, Some(2.5));
+    }
+
+    #[test]
+    fn a_failed_read_keeps_its_reason() {
+        let sample = SampleRecord {
+            sensor: 3,
+            before_ns: Nanos(1),
+            after_ns: Nanos(2),
+            value: None,
+            error: Some("GPU is lost".to_owned()),
+        };
+        let text = serde_json::to_string(&sample).unwrap();
+        assert_eq!(serde_json::from_str::<SampleRecord>(&text).unwrap(), sample);
+    }
+}

@@ -1,0 +1,41 @@
+//! The lists: one line a component. Open at start-up, so that other crates add to them.
+
+use std::sync::Arc;
+
+use crate::backend::{Backend, BackendError, Host};
+use crate::config::component::backend::BackendConfig;
+use crate::meter::{OpenRequest, Opened};
+
+/// Builds a backend from its settings.
+pub type BuildBackend = fn(&BackendConfig, Arc<dyn Host>) -> Result<Box<dyn Backend>, BackendError>;
+
+/// A backend by name.
+#[derive(Clone, Copy)]
+pub struct BackendEntry {
+    /// The value of `backend.type`.
+    pub kind: &'static str,
+    /// One line for help texts.
+    pub summary: &'static str,
+    /// Builds it.
+    pub build: BuildBackend,
+}
+
+/// A meter by name.
+#[derive(Clone, Copy)]
+pub struct MeterEntry {
+    /// Its name in provenance.
+    pub kind: &'static str,
+    /// One line for help texts.
+    pub summary: &'static str,
+    /// Looks for its sensors.
+    pub open: fn(&OpenRequest<'_>) -> Opened,
+}
+
+/// Everything that can be chosen by name.
+#[derive(Clone, Default)]
+pub struct Registry {
+    /// Who can answer.
+    pub backends: Vec<BackendEntry>,
+    /// What can measure, in order of preference within a component.
+    pub meters: Vec<MeterEntry>,
+}
