@@ -1,1 +1,359 @@
 //! Records become findings. Pure: no clock, no files, no network.
+//!
+//! [`analyse`] is the whole of it. [`window`] gives energy with its uncertainty for any interval,
+//! [`latency`] the times of requests, [`stats`] percentiles and the bootstrap, [`energy`] sums by part
+//! of the machine, [`efficiency`] energy over what it bought, [`caution`] what the reader should know.
+
+pub mod caution;
+pub mod efficiency;
+pub mod energy;
+pub mod findings;
+pub mod latency;
+pub mod stats;
+pub mod window;
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::record::{
+    Event, FailureClass, Outcome, Phase, RequestRecord, RunRecords, Source, StopReason,
+    TokenCounts, TokenSource, Weights,
+};
+use crate::units::{Joules, Nanos, Seconds};
+
+pub use findings::{Figure, Findings};
+
+use energy::Metering;
+use findings::{
+    Counts, Machine, PhaseFindings, Program, RunFacts, SCHEMA_VERSION, SYNTHETIC_SENTENCE,
+    Throughput, Tokens,
+};
+use window::Window;
+
+/// Phases in the order in which they happen.
+const PHASES: [Phase; 5] =
+    [Phase::Load, Phase::IdleBefore, Phase::Warmup, Phase::Measure, Phase::IdleAfter];
+
+/// Name of the program in reports.
+pub const PROGRAM: &str = "ai-energy-benchmark";
+
+/// Everything that a run's records say.
+#[must_use]
+pub fn analyse(records: &RunRecords) -> Findings {
+    let manifest = &records.manifest;
+    let measured: Vec<&RequestRecord> = of_phase(records, Phase::Measure);
+    let succeeded: Vec<&RequestRecord> =
+        measured.iter().copied().filter(|request| request.is_ok()).collect();
+    let window = measured_window(&measured);
+    let metering = Metering::of(records, window);
+    let counts = count(records, &measured);
+    let tokens = tokens(&succeeded);
+    let run = run_facts(records, window, &counts);
+    let (energy, client_energy) = energies(&metering, records);
+    let efficiency = efficiency::efficiency(&metering, &energy, &measured, &counts, &tokens);
+    let sensors = metering.sensors();
+    let cross_checks = metering.cross_checks();
+    let warnings = caution::warnings(&caution::Seen {
+        records,
+        metering: &metering,
+        run: &run,
+        counts: &counts,
+        tokens: &tokens,
+        metered: client_energy.as_ref().unwrap_or(&energy),
+        efficiency: &efficiency,
+        sensors: &sensors,
+        cross_checks: &cross_checks,
+    });
+    Findings {
+        schema_version: SCHEMA_VERSION,
+        program: Program {
+            name: PROGRAM.to_owned(),
+            version: manifest.version.clone(),
+            git_commit: manifest.git_commit.clone(),
+        },
+        host: manifest.host.clone(),
+        backend: manifest.backend.clone(),
+        weights_note: weights_note(manifest.backend.weights),
+        dataset: manifest.dataset.clone(),
+        boundary: manifest.boundary.clone(),
+        scope: manifest.scope.clone(),
+        latency: latency::summarise(&succeeded),
+        throughput: throughput(window, &measured, &counts, &tokens),
+        emissions: efficiency::emissions(&energy, &manifest.carbon, &counts),
+        phases: phases(records, &metering),
+        observations: metering.observations(),
+        config: manifest.config.clone(),
+        run,
+        counts,
+        tokens,
+        energy,
+        client_energy,
+        efficiency,
+        warnings,
+        sensors,
+        cross_checks,
+    }
+}
+
+fn of_phase(records: &RunRecords, phase: Phase) -> Vec<&RequestRecord> {
+    records.requests.iter().filter(|request| request.phase == phase).collect()
+}
+
+/// First request sent to last request ended, failed ones included.
+fn measured_window(requests: &[&RequestRecord]) -> Option<Window> {
+    Some(Window {
+        from: requests.iter().map(|request| request.sent_ns).min()?,
+        to: requests.iter().map(|request| request.end_ns).max()?,
+    })
+}
+
+/// Energy of the server's machine, and of this one where it is another.
+fn energies(
+    metering: &Metering<'_>,
+    records: &RunRecords,
+) -> (findings::EnergyFindings, Option<findings::EnergyFindings>) {
+    let backend = &records.manifest.backend;
+    if backend.local {
+        return (metering.findings(Machine::Server), None);
+    }
+    let reason = format!(
+        "the model runs on another machine ({}), whose energy was not metered",
+        backend.local_reason
+    );
+    (energy::unmetered(Machine::Server, &reason), Some(metering.findings(Machine::Client)))
+}
+
+fn weights_note(weights: Weights) -> Option<String> {
+    match weights {
+        Weights::Synthetic => Some(SYNTHETIC_SENTENCE.to_owned()),
+        Weights::Unknown => {
+            Some("The server does not say whether its weights are real.".to_owned())
+        }
+        Weights::Real => None,
+    }
+}
+
+/// The word for a class of failures in tables and columns.
+#[must_use]
+pub const fn class_name(class: FailureClass) -> &'static str {
+    match class {
+        FailureClass::Connect => "connect",
+        FailureClass::Tls => "tls",
+        FailureClass::HttpStatus => "http_status",
+        FailureClass::Reset => "reset",
+        FailureClass::Deadline => "deadline",
+        FailureClass::Protocol => "protocol",
+        FailureClass::StreamError => "stream_error",
+        FailureClass::Engine => "engine",
+        FailureClass::Cancelled => "cancelled",
+    }
+}
+
+fn count(records: &RunRecords, measured: &[&RequestRecord]) -> Counts {
+    let mut failed_by_class: BTreeMap<FailureClass, u64> = BTreeMap::new();
+    for request in measured {
+        if let Outcome::Failed { class, .. } = &request.outcome {
+            *failed_by_class.entry(*class).or_default() += 1;
+        }
+    }
+    let warmup = of_phase(records, Phase::Warmup);
+    let sent = measured.len() as u64;
+    let failed = failed_by_class.values().sum();
+    let planned = records.manifest.planned_requests;
+    Counts {
+        planned,
+        sent,
+        not_sent: planned.saturating_sub(sent),
+        succeeded: sent - failed,
+        failed,
+        failed_by_class,
+        retries: measured.iter().map(|request| u64::from(request.retries)).sum(),
+        warmup_sent: warmup.len() as u64,
+        warmup_failed: warmup.iter().filter(|request| !request.is_ok()).count() as u64,
+    }
+}
+
+fn tokens(succeeded: &[&RequestRecord]) -> Tokens {
+    let sum = |what: &str, pick: fn(&TokenCounts) -> Option<u64>| {
+        let known: Vec<u64> =
+            succeeded.iter().filter_map(|request| pick(&request.tokens)).collect();
+        let missing = succeeded.len() - known.len();
+        if succeeded.is_empty() {
+            Figure::unknown("token", "no request succeeded")
+        } else if missing > 0 {
+            let all = succeeded.len();
+            Figure::unknown("token", format!("{missing} of {all} requests came without {what}"))
+        } else {
+            Figure::known(known.iter().sum::<u64>() as f64, "token", Source::Measured)
+        }
+    };
+    let sources: Vec<TokenSource> = succeeded.iter().map(|request| request.tokens.source).collect();
+    Tokens {
+        prompt: sum("a count of prompt tokens", |counts| counts.prompt),
+        cached_prompt: sum("a count of cached prompt tokens", |counts| counts.cached_prompt),
+        completion: sum("a count of output tokens", |counts| counts.completion),
+        reasoning: sum("a count of reasoning tokens", |counts| counts.reasoning),
+        total: sum("counts of prompt and output tokens", |counts| {
+            Some(counts.prompt? + counts.completion?)
+        }),
+        counted_by: sources
+            .first()
+            .copied()
+            .filter(|first| sources.iter().all(|source| source == first)),
+    }
+}
+
+fn throughput(
+    window: Option<Window>,
+    measured: &[&RequestRecord],
+    counts: &Counts,
+    tokens: &Tokens,
+) -> Throughput {
+    let length = window.map(|window| window.length().0);
+    let rate = |amount: &Figure, unit: &str| {
+        amount.per(length, unit, "no request was sent: there is no measured window")
+    };
+    let requests = Figure::known(counts.succeeded as f64, "request", Source::Measured);
+    Throughput {
+        requests: rate(&requests, "request/s"),
+        output_tokens: rate(&tokens.completion, "token/s"),
+        total_tokens: rate(&tokens.total, "token/s"),
+        peak_in_flight: peak_in_flight(measured),
+    }
+}
+
+fn peak_in_flight(requests: &[&RequestRecord]) -> u64 {
+    // At the same instant an end comes before a sending: a slot is free before it is filled.
+    let mut edges: Vec<(Nanos, i64)> =
+        requests.iter().flat_map(|request| [(request.sent_ns, 1), (request.end_ns, -1)]).collect();
+    edges.sort_unstable();
+    let mut now: i64 = 0;
+    let mut peak = 0;
+    for (_, change) in edges {
+        now += change;
+        peak = peak.max(now);
+    }
+    u64::try_from(peak).unwrap_or(0)
+}
+
+/// First and last stamp of the records.
+fn span(records: &RunRecords) -> Window {
+    let anchor = records.manifest.anchor.mono_ns;
+    let stamps = || {
+        let requests =
+            records.requests.iter().flat_map(|request| [request.sent_ns, request.end_ns]);
+        records.events.iter().map(|event| event.at_ns).chain(requests).chain([anchor])
+    };
+    Window { from: stamps().min().unwrap_or(anchor), to: stamps().max().unwrap_or(anchor) }
+}
+
+fn run_facts(records: &RunRecords, window: Option<Window>, counts: &Counts) -> RunFacts {
+    let manifest = &records.manifest;
+    let stop_reason = records.events.iter().find_map(|record| match record.event {
+        Event::Stopped { reason } => Some(reason),
+        _ => None,
+    });
+    let finished = records.events.iter().any(|record| record.event == Event::Finished);
+    let incomplete_reason = incomplete(stop_reason, finished, counts);
+    let whole = span(records);
+    let length = window.map_or_else(
+        || Figure::unknown(Seconds::UNIT, "no request was sent"),
+        |window| Figure::known(window.length().0, Seconds::UNIT, Source::Measured),
+    );
+    RunFacts {
+        id: manifest.run_id.clone(),
+        name: manifest.name.clone(),
+        started: manifest.started.clone(),
+        ended: wall_time(records, whole.to),
+        complete: incomplete_reason.is_none(),
+        stop_reason,
+        incomplete_reason,
+        overhead: overhead(records, whole, window),
+        wall: Figure::known(whole.length().0, Seconds::UNIT, Source::Measured),
+        window: length,
+        config_sha256: manifest.config_sha256.clone(),
+    }
+}
+
+fn incomplete(stop: Option<StopReason>, finished: bool, counts: &Counts) -> Option<String> {
+    let sent = format!("{} of {} requests were sent", counts.sent, counts.planned);
+    match stop {
+        Some(StopReason::Interrupted) => Some(format!("it was interrupted; {sent}")),
+        Some(StopReason::ConsecutiveFailures) => {
+            Some(format!("too many requests in a row failed; {sent}"))
+        }
+        Some(StopReason::RecordsFailed) => {
+            Some(format!("its records could not be written; {sent}"))
+        }
+        None if !finished => Some(format!("its records end in the middle; {sent}")),
+        None if counts.not_sent > 0 => Some(sent),
+        None => None,
+    }
+}
+
+fn wall_time(records: &RunRecords, at: Nanos) -> String {
+    let nanos = records.manifest.anchor.unix_ns_of(at);
+    Timestamp::from_nanosecond(i128::from(nanos)).map_or_else(
+        |_| "beyond the calendar".to_owned(),
+        |stamp| stamp.strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string(),
+    )
+}
+
+/// Wall time that is neither loading, idling, warm-up nor the measured window.
+fn overhead(records: &RunRecords, whole: Window, window: Option<Window>) -> Figure {
+    let Some(window) = window else {
+        return Figure::unknown(Seconds::UNIT, "no request was sent");
+    };
+    let mut rest = whole.length() - window.length();
+    for phase in PHASES.into_iter().filter(|phase| *phase != Phase::Measure) {
+        match records.phase(phase) {
+            Some((from, Some(to))) => rest = rest - to.since(from),
+            Some((_, None)) => {
+                return Figure::unknown(Seconds::UNIT, "the run was cut off in a phase");
+            }
+            None => {}
+        }
+    }
+    Figure::known(rest.0, Seconds::UNIT, Source::Measured).note(
+        "from the first record to the last; starting the program and writing reports are outside",
+    )
+}
+
+fn phases(records: &RunRecords, metering: &Metering<'_>) -> Vec<PhaseFindings> {
+    PHASES
+        .into_iter()
+        .filter_map(|phase| {
+            let (from, to) = records.phase(phase)?;
+            let window = to.map(|to| Window { from, to });
+            Some(PhaseFindings {
+                phase,
+                began: wall_time(records, from),
+                ended: to.map(|to| wall_time(records, to)),
+                duration: window.map_or_else(
+                    || Figure::unknown(Seconds::UNIT, "the run was cut off in this phase"),
+                    |window| Figure::known(window.length().0, Seconds::UNIT, Source::Measured),
+                ),
+                measured: phase_energy(metering, window, true),
+                modelled: phase_energy(metering, window, false),
+            })
+        })
+        .collect()
+}
+
+fn phase_energy(metering: &Metering<'_>, window: Option<Window>, measured: bool) -> Figure {
+    let parts = metering.parts(measured);
+    let (source, none) = if measured {
+        (Source::Measured, "nothing on this machine is measured")
+    } else {
+        (Source::Modelled, "nothing is modelled in this run")
+    };
+    if parts.is_empty() {
+        return Figure::unknown(Joules::UNIT, none);
+    }
+    let Some(window) = window else {
+        return Figure::unknown(Joules::UNIT, "the run was cut off in this phase");
+    };
+    energy::energy_figure(&metering.energy_of(&parts, window), source)
+        .note(efficiency::names(&parts))
+}

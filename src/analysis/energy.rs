@@ -1,0 +1,499 @@
+//! Energy by device, by part of the machine and in total, gross and net.
+
+use crate::record::{Component, Phase, Quantity, RunRecords, SampleRecord, SensorInfo, Source};
+use crate::units::{Joules, Seconds, Watts};
+
+use super::findings::{
+    Account, ComponentEnergy, CrossCheck, DeviceEnergy, EnergyFindings, Figure, Machine,
+    Observation, SensorFindings, Total, Uncertainty,
+};
+use super::stats;
+use super::window::{Curve, Energy, NoEnergy, Window};
+
+/// What the idle phases of this run are a baseline of: they come after loading the model.
+pub const BASELINE: &str = "model_loaded";
+
+/// Parts of a machine, in the order of reports.
+pub const COMPONENTS: [Component; 3] = [Component::Gpu, Component::Cpu, Component::Ram];
+
+/// One sensor with its samples and, where it gives energy, its curve.
+pub struct Channel<'a> {
+    /// Provenance.
+    pub info: &'a SensorInfo,
+    /// Its samples in order.
+    pub samples: Vec<&'a SampleRecord>,
+    /// Cumulative energy.
+    pub curve: Result<Curve, NoEnergy>,
+}
+
+/// All sensors of a run.
+pub struct Metering<'a> {
+    /// In the manifest's order.
+    pub channels: Vec<Channel<'a>>,
+    records: &'a RunRecords,
+    /// First request sent to last request ended; none without requests.
+    pub window: Option<Window>,
+    idle_before: Option<Window>,
+    idle_after: Option<Window>,
+}
+
+/// Energy that is known, or why it is not.
+type Known = Result<Energy, String>;
+
+impl<'a> Metering<'a> {
+    /// Sorts the samples of a run by sensor and builds the curves.
+    #[must_use]
+    pub fn of(records: &'a RunRecords, window: Option<Window>) -> Self {
+        let sensors = &records.manifest.sensors;
+        let mut samples: Vec<Vec<&SampleRecord>> = vec![Vec::new(); sensors.len()];
+        for sample in &records.samples {
+            if let Some(list) = samples.get_mut(usize::from(sample.sensor)) {
+                list.push(sample);
+            }
+        }
+        let channels = sensors
+            .iter()
+            .zip(samples)
+            .map(|(info, samples)| {
+                let curve = Curve::build(info, samples.iter().copied());
+                Channel { info, samples, curve }
+            })
+            .collect();
+        let phase = |phase| {
+            let (from, to) = records.phase(phase)?;
+            Some(Window { from, to: to? })
+        };
+        Self {
+            channels,
+            records,
+            window,
+            idle_before: phase(Phase::IdleBefore),
+            idle_after: phase(Phase::IdleAfter),
+        }
+    }
+
+    /// The counted sensors of a part of the machine.
+    pub fn counted(&self, component: Component) -> Vec<&Channel<'a>> {
+        self.channels
+            .iter()
+            .filter(|channel| channel.info.counted && channel.info.component == component)
+            .collect()
+    }
+
+    /// Whether a part was selected and exists, and what was said about it.
+    #[must_use]
+    pub fn scope(&self, component: Component) -> (bool, String) {
+        let found = self.records.manifest.scope.iter().find(|scope| scope.component == component);
+        found.map_or_else(
+            || (false, "not part of this run".to_owned()),
+            |scope| (scope.counted, scope.reason.clone()),
+        )
+    }
+
+    /// The worst source among the counted sensors of a part; none without sensors.
+    #[must_use]
+    pub fn source(&self, component: Component) -> Option<Source> {
+        self.counted(component).iter().map(|channel| channel.info.source).max()
+    }
+
+    /// Energy of parts over a window: every counted sensor of them, or why not.
+    ///
+    /// # Errors
+    /// In words, when one of the sensors cannot say.
+    pub fn energy_of(&self, components: &[Component], window: Window) -> Known {
+        let mut sum = Energy::ZERO;
+        for component in components {
+            let channels = self.counted(*component);
+            if channels.is_empty() {
+                return Err(format!("{} is counted but has no sensor", component.as_str()));
+            }
+            for channel in channels {
+                sum = sum.plus(channel.energy(window)?);
+            }
+        }
+        Ok(sum)
+    }
+
+    /// The parts counted, those measured or those not.
+    #[must_use]
+    pub fn parts(&self, measured: bool) -> Vec<Component> {
+        COMPONENTS
+            .into_iter()
+            .filter(|component| self.scope(*component).0)
+            // A part without sensors should have been measured: its absence must show in the headline.
+            .filter(|component| {
+                (self.source(*component).unwrap_or(Source::Measured) == Source::Measured)
+                    == measured
+            })
+            .collect()
+    }
+
+    /// Energy of the machine, by part and in total.
+    #[must_use]
+    pub fn findings(&self, machine: Machine) -> EnergyFindings {
+        let measured = self.total(self.parts(true), "nothing on this machine is measured");
+        let modelled = self.total(self.parts(false), "nothing is modelled in this run");
+        let all = [measured.included.clone(), modelled.included.clone()].concat();
+        let mut combined = self.total(all, "nothing is metered in this run");
+        combined.included.sort();
+        let modelled_share = share(&modelled, &measured, &combined);
+        EnergyFindings {
+            machine,
+            components: COMPONENTS.map(|component| self.component(component)).into(),
+            measured,
+            modelled,
+            combined,
+            modelled_share,
+        }
+    }
+
+    fn component(&self, component: Component) -> ComponentEnergy {
+        let (counted, what) = self.scope(component);
+        let account = if counted { self.account(&[component]) } else { unknown_account(&what) };
+        let devices = self.counted(component).iter().map(|channel| self.device(channel)).collect();
+        ComponentEnergy { component, counted, what, account, devices }
+    }
+
+    fn device(&self, channel: &Channel<'_>) -> DeviceEnergy {
+        let gross = self.known_window().and_then(|window| channel.energy(window));
+        let gross = energy_figure(&gross, channel.info.source);
+        DeviceEnergy {
+            sensor: channel.info.name.clone(),
+            device: channel.info.device.clone(),
+            scope: channel.info.scope.clone(),
+            mean_power: self.mean_power(&gross),
+            gross,
+        }
+    }
+
+    fn total(&self, included: Vec<Component>, none: &str) -> Total {
+        let account =
+            if included.is_empty() { unknown_account(none) } else { self.account(&included) };
+        Total { included, account }
+    }
+
+    fn known_window(&self) -> Result<Window, String> {
+        self.window.ok_or_else(|| "no request was sent: there is no measured window".to_owned())
+    }
+
+    /// A figure over the length of the measured window.
+    #[must_use]
+    pub fn mean_power(&self, energy: &Figure) -> Figure {
+        let length = self.window.map(|window| window.length().0);
+        energy.per(length, Watts::UNIT, "the measured window has no length")
+    }
+
+    fn account(&self, components: &[Component]) -> Account {
+        let source = components
+            .iter()
+            .filter_map(|component| self.source(*component))
+            .max()
+            .unwrap_or(Source::Measured);
+        let gross = self.known_window().and_then(|window| self.energy_of(components, window));
+        let before = self.idle_power(components, self.idle_before, "before");
+        let after = self.idle_power(components, self.idle_after, "after");
+        let idle = self.known_window().and_then(|window| idle_energy(&before, &after, window));
+        let net = match (&gross, &idle) {
+            (Ok(gross), Ok(idle)) => Ok(less(*gross, *idle)),
+            (Err(reason), _) | (_, Err(reason)) => Err(reason.clone()),
+        };
+        let gross_figure = energy_figure(&gross, source);
+        let note = format!("less the power of idling with the model loaded ({BASELINE})");
+        Account {
+            mean_power: self.mean_power(&gross_figure),
+            idle_power_before: power_figure(&before, source),
+            idle_power_after: power_figure(&after, source),
+            net_baseline: net.is_ok().then(|| BASELINE.to_owned()),
+            net: energy_figure(&net, source).note(note),
+            idle_share: idle_share(&gross, &idle, source),
+            gross: gross_figure,
+        }
+    }
+
+    /// Mean power over an idle phase, as energy over its length.
+    fn idle_power(
+        &self,
+        components: &[Component],
+        window: Option<Window>,
+        which: &str,
+    ) -> Result<(Energy, Seconds), String> {
+        let Some(window) = window.filter(|window| window.length() > Seconds::ZERO) else {
+            return Err(format!("there was no idle phase {which}"));
+        };
+        Ok((self.energy_of(components, window)?, window.length()))
+    }
+
+    /// Every sensor with what it did.
+    #[must_use]
+    pub fn sensors(&self) -> Vec<SensorFindings> {
+        self.channels.iter().map(|channel| self.sensor(channel)).collect()
+    }
+
+    fn sensor(&self, channel: &Channel<'_>) -> SensorFindings {
+        let costs: Vec<f64> = channel
+            .samples
+            .iter()
+            .map(|sample| sample.after_ns.since(sample.before_ns).0)
+            .collect();
+        let reads = channel.samples.iter().filter(|sample| sample.value.is_some()).count();
+        let counter = channel.info.quantity == Quantity::EnergyCounter;
+        SensorFindings {
+            info: channel.info.clone(),
+            reads: reads as u64,
+            failed_reads: (channel.samples.len() - reads) as u64,
+            changes: channel.curve.as_ref().ok().filter(|_| counter).map(|c| c.changes() as u64),
+            longest_gap: match (&channel.curve, self.window) {
+                (Ok(curve), Some(window)) => {
+                    Figure::known(curve.longest_gap(window).0, Seconds::UNIT, Source::Measured)
+                }
+                (Err(reason), _) => Figure::unknown(Seconds::UNIT, reason.to_string()),
+                (_, None) => Figure::unknown(Seconds::UNIT, "no request was sent"),
+            },
+            read_cost: stats::mean(&costs).map_or_else(
+                || Figure::unknown(Seconds::UNIT, "it was never read"),
+                |cost| Figure::known(cost, Seconds::UNIT, Source::Measured),
+            ),
+        }
+    }
+
+    /// What sensors that give no energy saw in the measured window.
+    #[must_use]
+    pub fn observations(&self) -> Vec<Observation> {
+        let energetic = [Quantity::EnergyCounter, Quantity::Power];
+        self.channels
+            .iter()
+            .filter(|channel| !energetic.contains(&channel.info.quantity))
+            .map(|channel| self.observation(channel))
+            .collect()
+    }
+
+    fn observation(&self, channel: &Channel<'_>) -> Observation {
+        let info = channel.info;
+        let values: Vec<f64> = channel
+            .samples
+            .iter()
+            .filter(|sample| {
+                self.window.is_some_and(|window| {
+                    sample.before_ns >= window.from && sample.after_ns <= window.to
+                })
+            })
+            .filter_map(|sample| sample.value)
+            .collect();
+        let figure = |value: Option<f64>| match value {
+            Some(value) => Figure::known(value, info.quantity.unit(), info.source),
+            None => Figure::unknown(info.quantity.unit(), "no reading in the measured window"),
+        };
+        Observation {
+            sensor: info.name.clone(),
+            component: info.component,
+            device: info.device.clone(),
+            quantity: info.quantity,
+            mean: figure(stats::mean(&values)),
+            min: figure(values.iter().copied().min_by(f64::total_cmp)),
+            max: figure(values.iter().copied().max_by(f64::total_cmp)),
+        }
+    }
+
+    /// Energy counters against power of the same device, over the measured window.
+    #[must_use]
+    pub fn cross_checks(&self) -> Vec<CrossCheck> {
+        let Some(window) = self.window else { return Vec::new() };
+        let same = |one: &SensorInfo, two: &SensorInfo| {
+            one.component == two.component
+                && one.device.as_ref().map(|device| &device.uuid)
+                    == two.device.as_ref().map(|device| &device.uuid)
+        };
+        let of = |quantity: Quantity| {
+            self.channels.iter().filter(move |channel| {
+                channel.info.quantity == quantity && channel.info.source == Source::Measured
+            })
+        };
+        let mut checks = Vec::new();
+        for counter in of(Quantity::EnergyCounter) {
+            for power in of(Quantity::Power).filter(|power| same(counter.info, power.info)) {
+                checks.push(cross_check(counter, power, window));
+            }
+        }
+        checks
+    }
+}
+
+impl Channel<'_> {
+    /// Energy over a window, or why not.
+    ///
+    /// # Errors
+    /// In words.
+    pub fn energy(&self, window: Window) -> Known {
+        let curve = self.curve.as_ref().map_err(ToString::to_string)?;
+        curve.energy(window).map_err(|reason| reason.to_string())
+    }
+}
+
+fn cross_check(counter: &Channel<'_>, power: &Channel<'_>, window: Window) -> CrossCheck {
+    let counted = counter.energy(window);
+    let integrated = power.energy(window);
+    let difference = match (&counted, &integrated) {
+        (Ok(counted), Ok(integrated)) if counted.joules.0 > 0.0 => {
+            let share = (integrated.joules - counted.joules) / counted.joules;
+            let mut figure = Figure::known(share, "1", Source::Measured);
+            figure.uncertainty = Some(Uncertainty {
+                random: counted.random.0.hypot(integrated.random.0) / counted.joules.0,
+                systematic: None,
+            });
+            figure
+        }
+        (Ok(_), Ok(_)) => Figure::unknown("1", "the counter counted nothing"),
+        (Err(reason), _) | (_, Err(reason)) => Figure::unknown("1", reason.clone()),
+    };
+    CrossCheck {
+        counter: counter.info.name.clone(),
+        power: power.info.name.clone(),
+        counter_energy: energy_figure(&counted, Source::Measured),
+        integrated_energy: energy_figure(&integrated, Source::Measured),
+        difference,
+    }
+}
+
+/// A whole account that is not known.
+#[must_use]
+pub fn unknown_account(reason: &str) -> Account {
+    let joules = || Figure::unknown(Joules::UNIT, reason);
+    let watts = || Figure::unknown(Watts::UNIT, reason);
+    Account {
+        gross: joules(),
+        mean_power: watts(),
+        idle_power_before: watts(),
+        idle_power_after: watts(),
+        net: joules(),
+        net_baseline: None,
+        idle_share: Figure::unknown("1", reason),
+    }
+}
+
+/// Energy of a machine that was not metered.
+#[must_use]
+pub fn unmetered(machine: Machine, reason: &str) -> EnergyFindings {
+    let total = || Total { included: Vec::new(), account: unknown_account(reason) };
+    EnergyFindings {
+        machine,
+        components: COMPONENTS
+            .map(|component| ComponentEnergy {
+                component,
+                counted: false,
+                what: reason.to_owned(),
+                account: unknown_account(reason),
+                devices: Vec::new(),
+            })
+            .into(),
+        measured: total(),
+        modelled: total(),
+        combined: total(),
+        modelled_share: Figure::unknown("1", reason),
+    }
+}
+
+/// Energy as a figure.
+#[must_use]
+pub fn energy_figure(energy: &Known, source: Source) -> Figure {
+    match energy {
+        Ok(energy) => {
+            let mut figure = Figure::known(energy.joules.0, Joules::UNIT, source);
+            figure.uncertainty = Some(Uncertainty {
+                random: energy.random.0,
+                systematic: energy.systematic.map(Joules::value),
+            });
+            figure
+        }
+        Err(reason) => Figure::unknown(Joules::UNIT, reason.clone()),
+    }
+}
+
+fn power_figure(energy: &Result<(Energy, Seconds), String>, source: Source) -> Figure {
+    match energy {
+        Ok((energy, length)) => energy_figure(&Ok(*energy), source).per(
+            Some(length.0),
+            Watts::UNIT,
+            "the phase has no length",
+        ),
+        Err(reason) => Figure::unknown(Watts::UNIT, reason.clone()),
+    }
+}
+
+/// What idling would have used over the measured window.
+///
+/// The mean of before and after where both are known, else the one that is. Half the difference
+/// between them, as a uniform spread, joins the random part: the baseline drifted by that much.
+fn idle_energy(
+    before: &Result<(Energy, Seconds), String>,
+    after: &Result<(Energy, Seconds), String>,
+    window: Window,
+) -> Known {
+    let over = |energy: &Energy, length: &Seconds| scale(*energy, window.length() / *length);
+    match (before, after) {
+        (Ok((first, first_length)), Ok((second, second_length))) => {
+            let (first, second) = (over(first, first_length), over(second, second_length));
+            let mut mean = scale(first.plus(second), 0.5);
+            let drift = (second.joules.0 - first.joules.0).abs() / 12.0_f64.sqrt();
+            mean.random = Joules(mean.random.0.hypot(drift));
+            Ok(mean)
+        }
+        (Ok((energy, length)), Err(_)) | (Err(_), Ok((energy, length))) => Ok(over(energy, length)),
+        (Err(reason), Err(_)) => Err(format!("no idle power: {reason}")),
+    }
+}
+
+fn scale(energy: Energy, factor: f64) -> Energy {
+    Energy {
+        joules: energy.joules * factor,
+        random: energy.random * factor,
+        systematic: energy.systematic.map(|bound| bound * factor),
+    }
+}
+
+/// Gross less idle. The same sensor's gain is in both, so the bound shrinks with the difference.
+fn less(gross: Energy, idle: Energy) -> Energy {
+    Energy {
+        joules: gross.joules - idle.joules,
+        random: Joules(gross.random.0.hypot(idle.random.0)),
+        systematic: gross
+            .systematic
+            .zip(idle.systematic)
+            .map(|(one, two)| Joules((one.0 - two.0).abs())),
+    }
+}
+
+fn idle_share(gross: &Known, idle: &Known, source: Source) -> Figure {
+    match (gross, idle) {
+        (Ok(gross), Ok(idle)) if gross.joules.0 > 0.0 => {
+            let share = idle.joules / gross.joules;
+            let mut figure = Figure::known(share, "1", source);
+            let relative =
+                (idle.random.0 / gross.joules.0).hypot(share * gross.random.0 / gross.joules.0);
+            figure.uncertainty = Some(Uncertainty { random: relative, systematic: None });
+            figure
+        }
+        (Ok(_), Ok(_)) => Figure::unknown("1", "the gross energy is zero"),
+        (Err(reason), _) | (_, Err(reason)) => Figure::unknown("1", reason.clone()),
+    }
+}
+
+fn share(modelled: &Total, measured: &Total, combined: &Total) -> Figure {
+    if combined.included.is_empty() {
+        return Figure::unknown("1", "nothing is metered in this run");
+    }
+    let Some(all) = combined.account.gross.value else {
+        let reason = combined.account.gross.reason.clone().unwrap_or_default();
+        return Figure::unknown("1", reason);
+    };
+    let part = if modelled.included.is_empty() {
+        Some(0.0)
+    } else if measured.included.is_empty() {
+        Some(all)
+    } else {
+        modelled.account.gross.value
+    };
+    match part {
+        Some(part) if all > 0.0 => Figure::known(part / all, "1", Source::Modelled),
+        _ => Figure::unknown("1", "the combined energy is zero"),
+    }
+}
