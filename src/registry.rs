@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::backend::{Backend, BackendError, Host};
 use crate::config::component::backend::BackendConfig;
 use crate::meter::{OpenRequest, Opened};
+use crate::report::ReporterEntry;
 
 /// Builds a backend from its settings.
 pub type BuildBackend = fn(&BackendConfig, Arc<dyn Host>) -> Result<Box<dyn Backend>, BackendError>;
@@ -38,4 +39,6 @@ pub struct Registry {
     pub backends: Vec<BackendEntry>,
     /// What can measure, in order of preference within a component.
     pub meters: Vec<MeterEntry>,
+    /// What findings can become.
+    pub reporters: Vec<ReporterEntry>,
 }

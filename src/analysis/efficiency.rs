@@ -107,12 +107,8 @@ pub fn efficiency(
         output_tokens_per_joule: inverse(&gross, &tokens.completion),
         wh_per_1000_requests: wh_per_1000,
         bootstrap,
-        mean_power: metering_power(metering, &gross),
+        mean_power: metering.mean_power(&gross),
     }
-}
-
-fn metering_power(metering: &Metering<'_>, gross: &Figure) -> Figure {
-    metering.mean_power(gross)
 }
 
 fn inverse(gross: &Figure, tokens: &Figure) -> Figure {

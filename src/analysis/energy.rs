@@ -452,8 +452,11 @@ fn scale(energy: Energy, factor: f64) -> Energy {
 
 /// Gross less idle. The same sensor's gain is in both, so the bound shrinks with the difference.
 fn less(gross: Energy, idle: Energy) -> Energy {
+    let difference = gross.joules - idle.joules;
+    // A constant model's net is zero but for the last bits of its numbers.
+    let noise = 1e-12 * gross.joules.0.abs();
     Energy {
-        joules: gross.joules - idle.joules,
+        joules: if difference.0.abs() <= noise { Joules::ZERO } else { difference },
         random: Joules(gross.random.0.hypot(idle.random.0)),
         systematic: gross
             .systematic

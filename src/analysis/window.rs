@@ -26,8 +26,10 @@
 use crate::record::{Quantity, SampleRecord, SensorInfo};
 use crate::units::{Joules, Nanos, Seconds};
 
-/// A window needs this many counter changes (or reads of power) inside it to resolve anything.
+/// A window needs this many changes of an energy counter inside it to resolve anything.
 pub const MIN_CHANGES: usize = 2;
+/// Or this many reads of power: the reads around the window say the rest, and their spread is in the uncertainty.
+pub const MIN_READS: usize = 1;
 /// Reads may be missing for this many periods of the sensor.
 pub const MAX_MISSED_PERIODS: f64 = 5.0;
 /// Shorter gaps are never called missing reads: a busy machine delays a thread by as much.
@@ -133,7 +135,7 @@ pub enum NoEnergy {
     },
     /// Below what the sensor resolves.
     #[error(
-        "the window of {:.3} s is too short for {sensor}: {found} new values in it, {MIN_CHANGES} are needed",
+        "the window of {:.3} s is too short for {sensor}: {found} new value(s) in it, {needed} needed",
         .length.0
     )]
     TooShort {
@@ -141,6 +143,8 @@ pub enum NoEnergy {
         sensor: String,
         /// New values inside.
         found: usize,
+        /// How many it takes.
+        needed: usize,
         /// Length of the window.
         length: Seconds,
     },
@@ -264,15 +268,16 @@ impl Curve {
         let (from, to) = (self.seconds(window.from), self.seconds(window.to));
         self.check_gaps(from, to)?;
         let energy = self.difference(from, to)?;
-        let found = if self.counter {
-            inside(self.knots.iter().map(|knot| knot.at), from, to)
+        let (found, needed) = if self.counter {
+            (inside(self.knots.iter().map(|knot| knot.at), from, to), MIN_CHANGES)
         } else {
-            inside(self.reads.iter().copied(), from, to)
+            (inside(self.reads.iter().copied(), from, to), MIN_READS)
         };
-        if found < MIN_CHANGES {
+        if found < needed {
             return Err(NoEnergy::TooShort {
                 sensor: self.sensor.clone(),
                 found,
+                needed,
                 length: window.length(),
             });
         }

@@ -1,0 +1,174 @@
+//! `emissions.csv` in CodeCarbon's 38 columns: same names, order, units and formats, signed with our name.
+//!
+//! kWh, kg CO2e, kg/s, W, s and GB (2^30 bytes). `energy_consumed` is the sum of the parts times the PUE, as
+//! there; the powers are means over the measured window. What this program does not know is empty: water (no WUE
+//! is counted), coordinates and cloud (nothing asks for them), and the Python version (there is none).
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use crate::analysis::Findings;
+use crate::analysis::findings::{Account, Observation};
+use crate::analysis::stats;
+use crate::record::{Component, Quantity};
+
+use super::ReportError;
+use super::csv::{kwh, method_version, number, project_name, python_float};
+use super::files::{LineEnd, line};
+
+/// The reporter's name.
+pub const KIND: &str = "emissions";
+/// File name, as CodeCarbon's.
+pub const FILE: &str = "emissions.csv";
+
+/// CodeCarbon's default experiment.
+const EXPERIMENT_ID: &str = "5b0fa12a-3dd7-45bb-9766-cc326314d9f1";
+const BYTES_PER_GB: f64 = 1_073_741_824.0;
+
+/// CodeCarbon 3.3.2's columns.
+pub const HEADER: [&str; 38] = [
+    "timestamp",
+    "project_name",
+    "run_id",
+    "experiment_id",
+    "duration",
+    "emissions",
+    "emissions_rate",
+    "cpu_power",
+    "gpu_power",
+    "ram_power",
+    "cpu_energy",
+    "gpu_energy",
+    "ram_energy",
+    "energy_consumed",
+    "water_consumed",
+    "country_name",
+    "country_iso_code",
+    "region",
+    "cloud_provider",
+    "cloud_region",
+    "os",
+    "python_version",
+    "codecarbon_version",
+    "cpu_count",
+    "cpu_model",
+    "gpu_count",
+    "gpu_model",
+    "longitude",
+    "latitude",
+    "ram_total_size",
+    "tracking_mode",
+    "cpu_utilization_percent",
+    "gpu_utilization_percent",
+    "ram_utilization_percent",
+    "ram_used_gb",
+    "on_cloud",
+    "pue",
+    "wue",
+];
+
+/// Header and row, the whole file, with times of the machine's own zone.
+///
+/// # Errors
+/// Never for findings of a run; the CSV writer's own otherwise.
+pub fn render(findings: &Findings) -> Result<Vec<u8>, ReportError> {
+    let mut bytes = line(&HEADER, LineEnd::Lf)?;
+    bytes.extend(line(&row(findings, &TimeZone::system()), LineEnd::Lf)?);
+    Ok(bytes)
+}
+
+/// The row; `zone` is for the time stamp, which CodeCarbon writes in local time without a zone.
+#[must_use]
+pub fn row(findings: &Findings, zone: &TimeZone) -> [String; 38] {
+    let part = |component: Component| {
+        let parts = &findings.energy.components;
+        parts.iter().find(|part| part.component == component).map(|part| &part.account)
+    };
+    let energy = |component| number(part(component).and_then(energy_kwh));
+    let power = |component| number(part(component).and_then(|account| account.mean_power.value));
+    let kilograms = findings.emissions.total.value.map(|grams| grams / 1000.0);
+    let duration = findings.run.window.value;
+    let rate = kilograms.zip(duration).filter(|(_, seconds)| *seconds > 0.0);
+    let consumed = energy_kwh(&findings.energy.combined.account);
+    let factor = findings.emissions.factor.as_ref();
+    let host = &findings.host;
+    let ram_used = observed(findings, Component::Ram, Quantity::Memory);
+    let ram_total = host.ram_bytes.map(|bytes| bytes as f64);
+    let ram_share = ram_used.zip(ram_total).map(|(used, total)| 100.0 * used / total);
+    let load = |component| {
+        number(observed(findings, component, Quantity::Utilization).map(|share| 100.0 * share))
+    };
+    [
+        local_time(&findings.run.ended, zone),
+        project_name(findings),
+        findings.run.id.clone(),
+        EXPERIMENT_ID.to_owned(),
+        number(duration),
+        number(kilograms),
+        number(rate.map(|(kilograms, seconds)| kilograms / seconds)),
+        power(Component::Cpu),
+        power(Component::Gpu),
+        power(Component::Ram),
+        energy(Component::Cpu),
+        energy(Component::Gpu),
+        energy(Component::Ram),
+        number(consumed.map(|energy| energy * findings.emissions.pue)),
+        String::new(),
+        factor.map(|factor| factor.country_name.clone()).unwrap_or_default(),
+        factor.map(|factor| factor.country_iso_code.clone()).unwrap_or_default(),
+        factor.and_then(|factor| factor.region.clone()).unwrap_or_default(),
+        String::new(),
+        String::new(),
+        host.os.clone(),
+        String::new(),
+        method_version(findings),
+        host.cpu_count.to_string(),
+        host.cpu_model.clone().unwrap_or_default(),
+        host.gpus.len().to_string(),
+        gpu_model(findings),
+        String::new(),
+        String::new(),
+        number(ram_total.map(|bytes| bytes / BYTES_PER_GB)),
+        "machine".to_owned(),
+        load(Component::Cpu),
+        load(Component::Gpu),
+        number(ram_share),
+        number(ram_used.map(|bytes| bytes / BYTES_PER_GB)),
+        String::new(),
+        python_float(findings.emissions.pue),
+        String::new(),
+    ]
+}
+
+fn energy_kwh(account: &Account) -> Option<f64> {
+    account.gross.value.map(kwh)
+}
+
+/// Mean over the devices of a part; none where nothing looked.
+fn observed(findings: &Findings, component: Component, quantity: Quantity) -> Option<f64> {
+    let wanted = |seen: &&Observation| seen.component == component && seen.quantity == quantity;
+    let means: Vec<f64> =
+        findings.observations.iter().filter(wanted).filter_map(|seen| seen.mean.value).collect();
+    stats::mean(&means)
+}
+
+/// `2 x NVIDIA H100`; several models in a row.
+fn gpu_model(findings: &Findings) -> String {
+    let mut models: Vec<(&str, u32)> = Vec::new();
+    for gpu in &findings.host.gpus {
+        match models.iter_mut().find(|(name, _)| *name == gpu.name) {
+            Some((_, count)) => *count += 1,
+            None => models.push((&gpu.name, 1)),
+        }
+    }
+    let shown: Vec<String> =
+        models.iter().map(|(name, count)| format!("{count} x {name}")).collect();
+    shown.join(", ")
+}
+
+fn local_time(utc: &str, zone: &TimeZone) -> String {
+    utc.parse::<Timestamp>().map_or_else(
+        |_| utc.to_owned(),
+        |stamp| stamp.to_zoned_datetime(zone.clone()).strftime("%Y-%m-%dT%H:%M:%S").to_string(),
+    )
+}
