@@ -18,6 +18,8 @@
 //! - the counter's step: `resolution / sqrt(12)` an edge;
 //! - for power, each trapezoid of length `g` between `p` and `q` watts: `|q - p| g / sqrt(12)` (a step may have
 //!   happened anywhere in it) and `resolution * g / sqrt(12)`;
+//! - for power that the sensor renews only every `U` seconds, an edge: `r U / sqrt(12)`, `r` being the range of the
+//!   readings within `U` of it (each may be that old);
 //! - an edge beyond the last change or read (at most 1.5 gaps) by `d` seconds: `power * d / sqrt(3)`.
 //!
 //! **Systematic bound**: the sensor's `systematic_relative` times the energy. It is not reduced by repetition and never mixed
@@ -187,6 +189,8 @@ pub struct Curve {
     step_variance: f64,
     systematic_relative: Option<f64>,
     wrap_at: Option<f64>,
+    /// How often the sensor renews its value, s; zero where that is not known.
+    update: f64,
     knots: Vec<Knot>,
     /// Middles of the good reads.
     reads: Vec<f64>,
@@ -251,6 +255,7 @@ impl Curve {
             step_variance: step * step / 12.0,
             systematic_relative: sensor.systematic_relative,
             wrap_at: sensor.wrap_at.filter(|_| counter),
+            update: update.unwrap_or(0.0),
             continued: CONTINUED_GAPS * period.max(median_gap(&knots)),
             knots,
             reads: reads.iter().map(|read| read.middle()).collect(),
@@ -270,6 +275,9 @@ impl Curve {
         let energy = self.difference(from, to)?;
         let (found, needed) = if self.counter {
             (inside(self.knots.iter().map(|knot| knot.at), from, to), MIN_CHANGES)
+        } else if to - from < self.update {
+            // However often it was read, the sensor had no time for a value of this window.
+            (0, MIN_READS)
         } else {
             (inside(self.reads.iter().copied(), from, to), MIN_READS)
         };
@@ -399,12 +407,26 @@ impl Curve {
         let distance = at - end.at;
         let edge = (power * distance).powi(2) / 3.0
             + (power * end.timing).powi(2) / 3.0
-            + self.step_variance;
+            + self.step_variance
+            + self.staleness(at);
         (distance.abs() <= self.continued).then_some(Point {
             energy: end.energy + power * distance,
             edge,
             gathered: end.variance,
         })
+    }
+
+    /// Variance of an edge because a reading of power may be one update period old.
+    fn staleness(&self, at: f64) -> f64 {
+        let from = self.knots.partition_point(|knot| knot.at < at - self.update);
+        let to = self.knots.partition_point(|knot| knot.at <= at + self.update);
+        let powers = || self.knots[from..to].iter().map(|knot| knot.power);
+        let (Some(low), Some(high)) =
+            (powers().min_by(f64::total_cmp), powers().max_by(f64::total_cmp))
+        else {
+            return 0.0;
+        };
+        ((high - low) * self.update).powi(2) / 12.0
     }
 
     fn between(&self, before: &Knot, after: &Knot, at: f64) -> Point {
@@ -416,7 +438,7 @@ impl Curve {
             let rise = (after.power - before.power) / gap;
             return Point {
                 energy: before.energy + before.power * elapsed + 0.5 * rise * elapsed * elapsed,
-                edge: 0.0,
+                edge: self.staleness(at),
                 gathered: before.variance + (after.variance - before.variance) * x,
             };
         }

@@ -187,6 +187,22 @@ fn power_is_weighted_by_time_and_not_by_reads() {
 }
 
 #[test]
+fn reading_a_slow_sensor_often_does_not_make_it_fast() {
+    // Renewed every 100 ms and read every 10: the step at 1 s is seen up to 100 ms late.
+    let info = sensor(Quantity::Power, Some(0.1), 0.01);
+    let power = |ms: u64| if ms / 100 * 100 < 1050 { 100.0 } else { 700.0 };
+    let samples: Vec<SampleRecord> = (0..300).map(|i| sample(i * 10, power(i * 10))).collect();
+    let curve = Curve::build(&info, &samples).unwrap();
+    let refused = curve.energy(window(1200, 1260)).unwrap_err();
+    assert!(matches!(refused, NoEnergy::TooShort { found: 0, .. }), "{refused}");
+    let steady = curve.energy(window(1500, 2500)).unwrap();
+    let at_the_step = curve.energy(window(1050, 2500)).unwrap();
+    assert!(steady.random.0 < 0.01, "{steady:?}");
+    // The truth is 1.45 s at 700 W.
+    assert!((at_the_step.joules.0 - 1015.0).abs() < 2.0 * at_the_step.random.0, "{at_the_step:?}");
+}
+
+#[test]
 fn missing_reads_of_power_are_not_bridged() {
     let info = sensor(Quantity::Power, None, 0.1);
     let samples: Vec<SampleRecord> =
