@@ -18,7 +18,8 @@ pub fn compose(document: Node) -> Result<Node, Error> {
     }
     let mut document = document;
     let Some(map) = document.as_map_mut() else {
-        let message = format!("a primary config must be a mapping, not {}", document.value.describe_kind());
+        let message =
+            format!("a primary config must be a mapping, not {}", document.value.describe_kind());
         return Err(Error::new(ErrorKind::Type(message), document.origin));
     };
     let Some(defaults) = map.remove("defaults") else {

@@ -60,7 +60,8 @@ pub fn from_node_strict<T: DeserializeOwned>(node: &Node) -> Result<T, Errors> {
         Err(errors) => {
             let all: Vec<_> = errors.into_iter().chain(unknown).collect();
             Errors::check(all)?;
-            Err(Error::new(ErrorKind::Custom("nothing was read".into()), node.origin.clone()).into())
+            Err(Error::new(ErrorKind::Custom("nothing was read".into()), node.origin.clone())
+                .into())
         }
     }
 }
@@ -75,7 +76,6 @@ pub fn from_node_with_ignored<T: DeserializeOwned>(
     let (read, ignored) = attempt(node);
     read.map(|value| (value, ignored))
 }
-
 
 /// What is known of a reading, shared by the deserializers of all its nodes.
 #[derive(Default)]
@@ -103,7 +103,7 @@ fn attempt<T: DeserializeOwned>(node: &Node) -> (Result<T, Errors>, Vec<Ignored>
             Err(failure) => failure.at(node, ""),
         };
         // What fails within a stand-in is no fault of the configuration, and has been told.
-        let told = reading.failed.contains(&failure.path);
+        let told = reading.failed.contains(&failure.0.path);
         let progress = reading.note(&failure);
         if !told {
             errors.push(failure.into_error());
@@ -122,12 +122,13 @@ fn attempt<T: DeserializeOwned>(node: &Node) -> (Result<T, Errors>, Vec<Ignored>
 impl Reading {
     /// Notes a failure for the next attempt; false if it was noted before.
     fn note(&mut self, failure: &Failure) -> bool {
-        match &failure.cause {
-            Cause::Value => self.failed.insert(failure.path.clone()),
-            Cause::Unknown => self.unknown.insert(failure.path.clone()),
+        let path = failure.0.path.clone();
+        match failure.0.cause {
+            Cause::Value => self.failed.insert(path),
+            Cause::Unknown => self.unknown.insert(path),
             Cause::Missing(key) => {
-                self.failed.insert(path::join(&failure.path, key));
-                self.missing.insert((failure.path.clone(), key))
+                self.failed.insert(path::join(&path, key));
+                self.missing.insert((path, key))
             }
         }
     }
@@ -143,7 +144,10 @@ enum Cause {
 
 /// The first failure of an attempt. Place and path are filled in on the way out.
 #[derive(Debug)]
-struct Failure {
+struct Failure(Box<Details>);
+
+#[derive(Debug)]
+struct Details {
     cause: Cause,
     kind: ErrorKind,
     hint: Option<String>,
@@ -153,44 +157,54 @@ struct Failure {
 
 impl Failure {
     fn new(kind: ErrorKind) -> Self {
-        Self { cause: Cause::Value, kind, hint: None, path: String::new(), origin: None }
+        let cause = Cause::Value;
+        Self(Box::new(Details { cause, kind, hint: None, path: String::new(), origin: None }))
     }
 
-    fn hinted(kind: ErrorKind, typed: &str, known: &'static [&'static str]) -> Self {
-        let hint = match crate::nearest(typed, known.iter().copied()) {
-            Some(near) => Some(format!("did you mean `{near}`?")),
-            None if known.is_empty() => None,
-            None => Some(format!("known here: {}", known.join(", "))),
-        };
-        Self { hint, ..Self::new(kind) }
+    fn because(mut self, cause: Cause) -> Self {
+        self.0.cause = cause;
+        self
+    }
+
+    fn hint(mut self, hint: Option<String>) -> Self {
+        self.0.hint = hint;
+        self
     }
 
     /// Fills in place and path, if they are not known yet.
-    fn at(mut self, node: &Node, path: &str) -> Self {
-        if self.origin.is_none() {
-            self.origin = Some(node.origin.clone());
-            path.clone_into(&mut self.path);
+    fn at(self, node: &Node, path: &str) -> Self {
+        self.at_origin(&node.origin, path)
+    }
+
+    fn at_origin(mut self, origin: &Origin, path: &str) -> Self {
+        if self.0.origin.is_none() {
+            self.0.origin = Some(origin.clone());
+            path.clone_into(&mut self.0.path);
         }
         self
     }
 
     fn into_error(self) -> Error {
-        let path = match self.cause {
-            Cause::Missing(key) => path::join(&self.path, key),
-            _ => self.path,
+        let Details { cause, kind, hint, path, origin } = *self.0;
+        let path = match cause {
+            Cause::Missing(key) => path::join(&path, key),
+            Cause::Value | Cause::Unknown => path,
         };
-        let error =
-            Error::new(self.kind, self.origin.unwrap_or_else(Origin::memory)).with_path(path);
-        match self.hint {
+        let error = Error::new(kind, origin.unwrap_or_else(Origin::memory)).with_path(path);
+        match hint {
             Some(hint) => error.with_hint(hint),
             None => error,
         }
     }
 }
 
+fn did_you_mean(typed: &str, known: &'static [&'static str]) -> Option<String> {
+    crate::nearest(typed, known.iter().copied()).map(|near| format!("did you mean `{near}`?"))
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.kind.fmt(f)
+        self.0.kind.fmt(f)
     }
 }
 
@@ -212,21 +226,18 @@ impl de::Error for Failure {
     fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
         let known: Vec<_> = expected.iter().map(|name| format!("`{name}`")).collect();
         let message = format!("`{variant}` is none of {}", known.join(", "));
-        Self {
-            hint: crate::nearest(variant, expected.iter().copied())
-                .map(|near| format!("did you mean `{near}`?")),
-            ..Self::new(ErrorKind::Type(message))
-        }
+        Self::new(ErrorKind::Type(message)).hint(did_you_mean(variant, expected))
     }
 
     fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
-        let kind = ErrorKind::UnknownKey(field.to_owned());
-        Self { cause: Cause::Unknown, ..Self::hinted(kind, field, expected) }
+        let all = || (!expected.is_empty()).then(|| format!("known here: {}", expected.join(", ")));
+        Self::new(ErrorKind::UnknownKey(field.to_owned()))
+            .hint(did_you_mean(field, expected).or_else(all))
+            .because(Cause::Unknown)
     }
 
     fn missing_field(field: &'static str) -> Self {
-        let kind = ErrorKind::MissingKey(field.to_owned());
-        Self { cause: Cause::Missing(field), ..Self::new(kind) }
+        Self::new(ErrorKind::MissingKey(field.to_owned())).because(Cause::Missing(field))
     }
 }
 
@@ -279,9 +290,7 @@ impl At<'_> {
     fn int(&self) -> Result<i128, Failure> {
         match &self.node.value {
             Value::Int(value) => Ok(*value),
-            Value::Str(text) => {
-                scalar::python_int(text).ok_or_else(|| self.mismatch("an integer"))
-            }
+            Value::Str(text) => scalar::python_int(text).ok_or_else(|| self.mismatch("an integer")),
             _ => Err(self.mismatch("an integer")),
         }
     }
@@ -502,11 +511,9 @@ impl<'de> de::Deserializer<'de> for At<'_> {
             }
             Value::Bool(_) | Value::Map(_) | Value::List(_) | Value::Null | Value::Missing => {
                 let known: Vec<_> = variants.iter().map(|name| format!("`{name}`")).collect();
-                let mut failure = self.mismatch(&format!("one of {}", known.join(", ")));
-                if matches!(self.node.value, Value::Bool(_)) {
-                    failure.hint = Some("quote a word like `on` or `off` to mean the text".into());
-                }
-                return Err(failure);
+                let quote = matches!(self.node.value, Value::Bool(_));
+                let hint = quote.then(|| "quote a word like `on` or `off` to mean the text".into());
+                return Err(self.mismatch(&format!("one of {}", known.join(", "))).hint(hint));
             }
             _ => {
                 let name = self.text()?;
@@ -646,17 +653,11 @@ impl<'de> de::MapAccess<'de> for Entries<'_, '_> {
             Entry::Written(key) => seed.deserialize(KeyAt(&key.kind)),
             Entry::Missing(key) => seed.deserialize(de::value::StrDeserializer::new(key)),
         };
-        read.map(Some).map_err(|mut failure: Failure| {
-            if failure.origin.is_none() {
-                let origin = match entry {
-                    Entry::Written(key) => &key.origin,
-                    Entry::Missing(_) => &self.parent.node.origin,
-                };
-                failure.origin = Some(origin.clone());
-                failure.path = path;
-            }
-            failure
-        })
+        let origin = match entry {
+            Entry::Written(key) => &key.origin,
+            Entry::Missing(_) => &self.parent.node.origin,
+        };
+        read.map(Some).map_err(|failure: Failure| failure.at_origin(origin, &path))
     }
 
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Failure> {
@@ -787,18 +788,11 @@ impl<'de, 'n> de::EnumAccess<'de> for Variant<'n> {
     type Error = Failure;
     type Variant = Self;
 
-    fn variant_seed<S: DeserializeSeed<'de>>(
-        self,
-        seed: S,
-    ) -> Result<(S::Value, Self), Failure> {
+    fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self), Failure> {
         let name = de::value::StrDeserializer::<Failure>::new(&self.name);
-        let read = seed.deserialize(name).map_err(|mut failure| {
-            if let (None, Some(key)) = (&failure.origin, self.key) {
-                failure.origin = Some(key.origin.clone());
-                failure.path.clone_from(&self.at.path);
-            }
-            failure
-        })?;
+        let origin = self.key.map_or(&self.at.node.origin, |key| &key.origin);
+        let read = seed.deserialize(name);
+        let read = read.map_err(|failure| failure.at_origin(origin, &self.at.path))?;
         Ok((read, self))
     }
 }
@@ -1002,7 +996,9 @@ mod tests {
 
     #[test]
     fn enums_are_a_name_or_a_mapping_of_one_key() {
-        let mode = |text: &str| from_node::<BTreeMap<String, Mode>>(&load(text)).unwrap()["m"].clone_for_test();
+        let mode = |text: &str| {
+            from_node::<BTreeMap<String, Mode>>(&load(text)).unwrap()["m"].clone_for_test()
+        };
         assert_eq!(mode("m: plain\n"), Mode::Plain);
         assert_eq!(mode("m: {named: 5}\n"), Mode::Named("5".into()));
         assert_eq!(mode("m: {both: {a: '1'}}\n"), Mode::Both { a: 1 });

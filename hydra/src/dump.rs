@@ -399,12 +399,10 @@ impl Looks {
         let line_breaks = chars.contains(&'\n');
         let pairs = || chars.iter().zip(&chars[1..]);
         // Neither style could keep a blank at the edge of a line.
-        let blank_at_break =
-            pairs().any(|pair| matches!(pair, (' ', '\n') | ('\n', ' ')));
+        let blank_at_break = pairs().any(|pair| matches!(pair, (' ', '\n') | ('\n', ' ')));
         let special = chars.iter().any(|c| !is_printable(*c));
         let single = !blank_at_break && !special;
-        let plain =
-            single && !line_breaks && !edge(first) && !edge(last) && !has_indicators(chars);
+        let plain = single && !line_breaks && !edge(first) && !edge(last) && !has_indicators(chars);
         Self { plain, single, line_breaks }
     }
 }
@@ -415,7 +413,8 @@ fn has_indicators(chars: &[char]) -> bool {
     if text == "---" || text == "..." {
         return true;
     }
-    let blank = |at: usize| chars.get(at).is_none_or(|c| matches!(c, ' ' | '\t' | '\n' | '\r' | '\0'));
+    let blank =
+        |at: usize| chars.get(at).is_none_or(|c| matches!(c, ' ' | '\t' | '\n' | '\r' | '\0'));
     chars.iter().enumerate().any(|(at, c)| match (at, c) {
         (0, '#' | ',' | '[' | ']' | '{' | '}' | '&' | '*' | '!' | '|' | '>') => true,
         (0, '\'' | '"' | '%' | '@' | '`') => true,
@@ -480,13 +479,16 @@ mod tests {
     fn a_document_prints_as_omegaconf_prints_it() {
         let text = "a: {x: 1, l: [1, [2, {k: v}], {}, []]}\nb: [{c: [x]}]\n";
         let node = Document::from_str(text, "c.yaml").unwrap();
-        let expected = "a:\n  x: 1\n  l:\n  - 1\n  - - 2\n    - k: v\n  - {}\n  - []\nb:\n- c:\n  - x\n";
+        let expected =
+            "a:\n  x: 1\n  l:\n  - 1\n  - - 2\n    - k: v\n  - {}\n  - []\nb:\n- c:\n  - x\n";
         assert_eq!(to_yaml(&node), expected);
     }
 
     #[test]
     fn dates_are_quoted() {
-        for date in ["2024-01-31", "2024-1-3T1:20:30", "2024-1-3 10:20:30.5 +01:00", "2024-1-3 1:20:30Z"] {
+        for date in
+            ["2024-01-31", "2024-1-3T1:20:30", "2024-1-3 10:20:30.5 +01:00", "2024-1-3 1:20:30Z"]
+        {
             assert!(is_timestamp(date), "{date}");
         }
         for other in ["2024-1-31", "2024-01-31x", "2024-01", "24-01-01", "2024-1-3 10:20"] {

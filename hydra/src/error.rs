@@ -47,9 +47,6 @@ pub enum ErrorKind {
     /// An override asks for several values at once outside a sweep.
     #[error("{0}")]
     SweepNeeded(String),
-    /// An override uses a part of the grammar that does not exist yet.
-    #[error("{0} not built yet")]
-    OverrideNotBuilt(String),
     /// An override changes a key that the configuration does not have.
     #[error("could not override `{0}`: there is no such key")]
     UnknownOverrideKey(String),
@@ -300,9 +297,10 @@ mod tests {
 
     #[test]
     fn an_error_shows_place_path_line_caret_and_hint() {
-        let error = Error::new(ErrorKind::UnknownKey("nane".into()), at("a: 1\nnane: x\n", 2, (1, 5)))
-            .with_path("nane")
-            .with_nearest("nane", ["name", "other"]);
+        let error =
+            Error::new(ErrorKind::UnknownKey("nane".into()), at("a: 1\nnane: x\n", 2, (1, 5)))
+                .with_path("nane")
+                .with_nearest("nane", ["name", "other"]);
         assert_eq!(
             error.to_string(),
             "c.yaml:2:1: nane: unknown key `nane`\n  2 | nane: x\n    | ^^^^\n  hint: did you mean `name`?"

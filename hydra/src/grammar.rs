@@ -81,7 +81,9 @@ impl<'t> Parser<'t> {
 
     fn deeper<T>(&mut self, parse: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
         if self.depth >= MAX_INTERPOLATION_DEPTH {
-            return self.cursor.fail(format!("nested deeper than {MAX_INTERPOLATION_DEPTH} levels"));
+            return self
+                .cursor
+                .fail(format!("nested deeper than {MAX_INTERPOLATION_DEPTH} levels"));
         }
         self.depth += 1;
         let parsed = parse(self);
@@ -175,9 +177,8 @@ impl<'t> Parser<'t> {
             return None;
         }
         let rest = self.cursor.rest();
-        let name = &rest[..rest
-            .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
-            .unwrap_or(rest.len())];
+        let name = &rest
+            [..rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len())];
         let starts_well = !name.is_empty() && !name.starts_with(|c: char| c.is_ascii_digit());
         if starts_well && rest[name.len()..].starts_with(":-") {
             self.cursor.take(name.len() + 2);
@@ -377,7 +378,7 @@ pub(crate) fn dict_key(cursor: &mut Cursor<'_>) -> Parsed<KeyKind> {
 fn join_key(mut words: Vec<Word<'_>>) -> KeyKind {
     if words.len() == 1 {
         match words.pop() {
-            Some(Word::Typed(value, text)) => return key_of(value, text),
+            Some(Word::Typed(value, text)) => return key_of(&value, text),
             other => words.extend(other),
         }
     }
@@ -388,11 +389,11 @@ fn join_key(mut words: Vec<Word<'_>>) -> KeyKind {
     KeyKind::Str(text.collect())
 }
 
-fn key_of(value: Value, text: &str) -> KeyKind {
+fn key_of(value: &Value, text: &str) -> KeyKind {
     match value {
-        Value::Int(value) => KeyKind::Int(value),
-        Value::Float(value) => KeyKind::Float(value),
-        Value::Bool(value) => KeyKind::Bool(value),
+        Value::Int(value) => KeyKind::Int(*value),
+        Value::Float(value) => KeyKind::Float(*value),
+        Value::Bool(value) => KeyKind::Bool(*value),
         Value::Null => KeyKind::Null,
         _ => KeyKind::Str(text.to_owned()),
     }

@@ -366,8 +366,9 @@ impl<'r> Run<'r> {
         self.pay(0, place)?;
         match interpolation {
             Interpolation::Node { dots, keys } => {
-                let keys = keys.iter().map(|key| self.part(key, place)).collect::<Result<_, _>>()?;
-                self.node(*dots, keys, place)
+                let keys: Vec<_> =
+                    keys.iter().map(|key| self.part(key, place)).collect::<Result<_, _>>()?;
+                self.node(*dots, &keys, place)
             }
             Interpolation::Resolver { name, arguments } => {
                 let name: Vec<_> =
@@ -390,11 +391,11 @@ impl<'r> Run<'r> {
     fn node(
         &mut self,
         dots: usize,
-        keys: Vec<String>,
+        keys: &[String],
         place: &Place<'r>,
     ) -> Result<Found<'r>, Error> {
         let shown = format!("{}{}", ".".repeat(dots), keys.join("."));
-        match self.select_from(dots, &keys, place) {
+        match self.select_from(dots, keys, place) {
             Ok(found) if matches!(found.value(), Value::Missing) => {
                 Err(place.error(ErrorKind::InterpolationToMissing(shown)))
             }
@@ -427,7 +428,7 @@ impl<'r> Run<'r> {
         let mut found = Found::Place(start);
         let mut walked = Vec::new();
         for key in keys {
-            found = self.step(found, key, &walked.join("."), place)?;
+            found = self.step(&found, key, &walked.join("."), place)?;
             walked.push(key.as_str());
         }
         Ok(found)
@@ -435,25 +436,25 @@ impl<'r> Run<'r> {
 
     fn step(
         &mut self,
-        found: Found<'r>,
+        found: &Found<'r>,
         key: &str,
         walked: &str,
         place: &Place<'r>,
     ) -> Result<Found<'r>, Miss> {
         match found.value() {
-            Value::Map(map) if map.get(key).is_none() => Err(Miss::NoKey {
-                near: crate::nearest(key, map.text_keys()).map(str::to_owned),
-            }),
-            Value::List(_) if scalar::list_index(key).is_none() => {
-                Err(Miss::Failed(place.failed(format!("`{walked}` is a list and `{key}` no index"))))
+            Value::Map(map) if map.get(key).is_none() => {
+                Err(Miss::NoKey { near: crate::nearest(key, map.text_keys()).map(str::to_owned) })
             }
+            Value::List(_) if scalar::list_index(key).is_none() => Err(Miss::Failed(
+                place.failed(format!("`{walked}` is a list and `{key}` no index")),
+            )),
             Value::Missing => {
                 let kind = ErrorKind::InterpolationToMissing(walked.to_owned());
                 Err(Miss::Failed(place.error(kind)))
             }
             Value::Map(_) | Value::List(_) => {
                 let no_item = || Miss::NoKey { near: None };
-                match &found {
+                match found {
                     Found::Place(at) => {
                         let child = at.child(key).ok_or_else(no_item)?;
                         self.evaluate(&child).map_err(Miss::Failed)

@@ -173,9 +173,8 @@ fn number_value(text: &str, is_float: bool) -> Value {
 fn number_length(text: &str) -> (usize, bool) {
     let sign = usize::from(text.starts_with(['+', '-']));
     let body = &text[sign..];
-    let special = |word: &str| {
-        body.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word))
-    };
+    let special =
+        |word: &str| body.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
     if special("inf") || special("nan") {
         return (sign + 3, true);
     }

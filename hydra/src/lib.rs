@@ -67,7 +67,9 @@ pub use env::{Environment, ProcessEnvironment};
 pub use error::{Error, ErrorKind, Errors, nearest};
 pub use interpolation::{Interpolator, ResolverFn, resolve};
 pub use merge::{Strictness, merge};
-pub use overrides::{Action, Literal, Override, OverrideValue, apply_overrides, apply_overrides_with};
+pub use overrides::{
+    Action, Literal, Override, OverrideValue, apply_overrides, apply_overrides_with,
+};
 pub use source::{Origin, Position, Source, Span};
 pub use value::{Key, KeyKind, Map, Node, Value};
 pub use yaml::Document;

@@ -75,7 +75,8 @@ mod tests {
     #[test]
     fn mappings_merge_lists_replace_and_missing_leaves() {
         let mut base = load("a: {x: 1, y: [1, 2]}\nb: 1\nc: null\n");
-        merge(&mut base, &load("b: ???\na: {y: [3], z: 4}\nc: {d: 1}\n"), Strictness::Open).unwrap();
+        merge(&mut base, &load("b: ???\na: {y: [3], z: 4}\nc: {d: 1}\n"), Strictness::Open)
+            .unwrap();
         assert_eq!(base, load("a: {x: 1, y: [3], z: 4}\nb: 1\nc: {d: 1}\n"));
     }
 

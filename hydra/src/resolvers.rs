@@ -122,15 +122,12 @@ impl<'r> Run<'r> {
             Value::Null => Ok(Found::Owned(Value::Null)),
             Value::Str(text) => {
                 // The text may be a secret of the environment, so the message does not repeat it.
-                let element = grammar::parse_element(text, self.with.dialect).map_err(|_| {
-                    place.failed("`oc.decode` cannot read the text as a value")
-                })?;
+                let element = grammar::parse_element(text, self.with.dialect)
+                    .map_err(|_| place.failed("`oc.decode` cannot read the text as a value"))?;
                 self.element(&element, place)
             }
-            other => Err(place.failed(format!(
-                "`oc.decode` reads text or null, not {}",
-                other.describe_kind()
-            ))),
+            other => Err(place
+                .failed(format!("`oc.decode` reads text or null, not {}", other.describe_kind()))),
         }
     }
 

@@ -103,9 +103,8 @@ fn yaml_int(text: &str) -> Result<i128, String> {
     } else if let Some(octal) = body.strip_prefix('0') {
         i128::from_str_radix(octal, 8).ok()
     } else {
-        body.split(':').try_fold(0_i128, |sum, group| {
-            sum.checked_mul(60)?.checked_add(group.parse().ok()?)
-        })
+        body.split(':')
+            .try_fold(0_i128, |sum, group| sum.checked_mul(60)?.checked_add(group.parse().ok()?))
     };
     let value = parsed.ok_or_else(|| {
         format!("`{text}` reads as an integer, but it is malformed or larger than 128 bits")
@@ -133,9 +132,7 @@ fn is_yaml_float(text: &str) -> bool {
     let (number, exponent) = split_exponent(body);
     let good_exponent = exponent.is_none_or(is_exponent);
     match number.split_once('.') {
-        Some((whole, fraction)) => {
-            is_digits(whole) && all(fraction, digit_or_bar) && good_exponent
-        }
+        Some((whole, fraction)) => is_digits(whole) && all(fraction, digit_or_bar) && good_exponent,
         None => is_digits(number) && exponent.is_some_and(is_exponent),
     }
 }

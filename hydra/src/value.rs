@@ -119,7 +119,9 @@ impl PartialEq for Value {
             (Self::Bool(a), Self::Bool(b)) => a == b,
             (Self::Int(a), Self::Int(b)) => a == b,
             (Self::Float(a), Self::Float(b)) => a.total_cmp(b).is_eq(),
-            (Self::Str(a), Self::Str(b)) | (Self::Interpolation(a), Self::Interpolation(b)) => a == b,
+            (Self::Str(a), Self::Str(b)) | (Self::Interpolation(a), Self::Interpolation(b)) => {
+                a == b
+            }
             (Self::Bytes(a), Self::Bytes(b)) => a == b,
             (Self::List(a), Self::List(b)) => a == b,
             (Self::Map(a), Self::Map(b)) => a == b,
@@ -339,7 +341,9 @@ impl KeyKind {
         match self {
             Self::Int(value) => Some(Number::Int(*value)),
             Self::Bool(value) => Some(Number::Int(i128::from(*value))),
-            Self::Float(value) => Some(whole(*value).map_or(Number::Bits(value.to_bits()), Number::Int)),
+            Self::Float(value) => {
+                Some(whole(*value).map_or(Number::Bits(value.to_bits()), Number::Int))
+            }
             Self::Str(_) | Self::Null => None,
         }
     }

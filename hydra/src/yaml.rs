@@ -10,13 +10,13 @@ use std::sync::Arc;
 use base64::Engine as _;
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, StrInput, Tag};
 
+use crate::Dialect;
 use crate::error::{Error, ErrorKind, Errors};
 use crate::grammar;
 use crate::limits::{Budget, MAX_BYTES, MAX_DEPTH};
 use crate::scalar::{self, Plain};
 use crate::source::{Origin, Position, Source, Span};
 use crate::value::{Key, KeyKind, Map, Node, Value};
-use crate::Dialect;
 
 /// A YAML document as OmegaConf loads it. No composition, no interpolation happens here.
 #[derive(Debug)]
@@ -29,7 +29,6 @@ impl Document {
     ///
     /// # Errors
     /// The first YAML error, or all malformed interpolations.
-    #[expect(clippy::should_implement_trait, reason = "the trait has no place for a name")]
     pub fn from_str(text: &str, name: &str) -> Result<Node, Errors> {
         Self::with_dialect(text, name, Dialect::default())
     }
@@ -231,19 +230,17 @@ impl<'s> Loader<'s> {
 
     fn check_tag(&self, tag: Option<&Tag>, wanted: &str, span: Span) -> Result<(), Error> {
         match tag {
-            Some(tag) if !(tag.is_yaml_core_schema() && tag.suffix == wanted) && !is_bare(tag) => {
-                Err(self.unknown_tag(tag, span))
+            Some(tag) if is_bare(tag) || tag.is_yaml_core_schema() && tag.suffix == wanted => {
+                Ok(())
             }
-            _ => Ok(()),
+            Some(tag) => Err(self.unknown_tag(tag, span)),
+            None => Ok(()),
         }
     }
 
     fn unknown_tag(&self, tag: &Tag, span: Span) -> Error {
-        let shown = if tag.is_yaml_core_schema() {
-            format!("!!{}", tag.suffix)
-        } else {
-            tag.to_string()
-        };
+        let shown =
+            if tag.is_yaml_core_schema() { format!("!!{}", tag.suffix) } else { tag.to_string() };
         let message = format!("the tag `{shown}` has no meaning in a configuration");
         Error::new(ErrorKind::YamlValue(message), self.origin(span))
     }
@@ -367,9 +364,10 @@ impl<'s> Loader<'s> {
         match &node.value {
             Value::Map(from) => self.merge_one(map, from, key),
             // The first of the list wins, so it comes last.
-            Value::List(items) => items.iter().rev().try_for_each(|item| {
-                self.merge_one(map, item.as_map().ok_or_else(wrong)?, key)
-            }),
+            Value::List(items) => items
+                .iter()
+                .rev()
+                .try_for_each(|item| self.merge_one(map, item.as_map().ok_or_else(wrong)?, key)),
             _ => Err(wrong()),
         }
     }
@@ -436,9 +434,7 @@ fn tagged(tag: &str, text: &str) -> Option<Result<Value, String>> {
         }),
         "float" => plain().and_then(|value| match value {
             Value::Float(_) => Ok(value),
-            Value::Int(_) => {
-                scalar::python_float_from(text).map(Value::Float).ok_or_else(misfit)
-            }
+            Value::Int(_) => scalar::python_float_from(text).map(Value::Float).ok_or_else(misfit),
             _ => Err(misfit()),
         }),
         "bool" => scalar::yaml_bool(text).map(Value::Bool).ok_or_else(misfit),

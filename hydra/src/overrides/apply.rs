@@ -123,10 +123,9 @@ impl Change<'_> {
                 map.remove(last);
                 Ok(())
             }
-            None => Err(self.refuse("an item of a list cannot be deleted").with_hint(format!(
-                "set the whole list: `{}=[...]`",
-                parents.join(".")
-            ))),
+            None => Err(self
+                .refuse("an item of a list cannot be deleted")
+                .with_hint(format!("set the whole list: `{}=[...]`", parents.join(".")))),
         }
     }
 
@@ -235,7 +234,9 @@ impl Change<'_> {
             Some(_) => {
                 Err(self.refuse(format!("the list has {} items, none at {key}", items.len())))
             }
-            None => Err(self.refuse(format!("a list has numbered items, and `{key}` is no number"))),
+            None => {
+                Err(self.refuse(format!("a list has numbered items, and `{key}` is no number")))
+            }
         }
     }
 
@@ -311,9 +312,12 @@ mod tests {
     }
 
     #[test]
-    fn a_function_says_that_it_is_not_built() {
-        let errors = changed(&["a=int(3.2)"]).unwrap_err();
-        assert!(errors.to_string().contains("`int(...)` is not built yet"), "{errors}");
+    fn a_sweep_and_an_unknown_function_are_errors() {
+        for text in ["a=choice(1,2)", "a=[range(1,3)]", "a=json_str({x:1})"] {
+            assert!(changed(&[text]).is_err(), "{text}");
+        }
+        let errors = changed(&["a=flaot(3.2)"]).unwrap_err();
+        assert!(errors.to_string().contains("did you mean `float`?"), "{errors}");
     }
 
     #[test]

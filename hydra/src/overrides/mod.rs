@@ -1,6 +1,7 @@
 //! Command-line overrides: `key=value`, `+key=value`, `++key=value`, `~key`, `~key=value`.
 
 mod apply;
+mod functions;
 mod parse;
 
 pub use apply::{apply_overrides, apply_overrides_with};
@@ -44,6 +45,13 @@ pub enum OverrideValue {
     Element(Literal),
     /// `a,b,c`: one value for each job of a sweep.
     Choice(Vec<Literal>),
+    /// `choice(...)`, `range(...)` and so on: a sweep, which is not evaluated yet.
+    Sweep {
+        /// The outermost function.
+        name: String,
+        /// Its arguments, with their names where they have one.
+        arguments: Vec<(Option<String>, Literal)>,
+    },
 }
 
 /// A value as it was written: how it was quoted matters where it is written again.
@@ -62,7 +70,7 @@ pub enum Literal {
     List(Vec<Literal>),
     /// `{a:1,b:2}`; a key that comes twice has its last value.
     Dict(Vec<(KeyKind, Literal)>),
-    /// `name(arguments)`: parsed so that it can be named in messages; functions are not built yet.
+    /// `name(arguments)` within the arguments of a sweep; everywhere else it has been evaluated.
     Call {
         /// The name of the function.
         name: String,
@@ -77,10 +85,13 @@ impl Override {
     /// # Errors
     /// [`ErrorKind::OverrideSyntax`], with the place of the first character that does not fit.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        parse::parse(text).map_err(|error| {
-            let message = format!("{} (character {})", error.message, error.at + 1);
+        let wrong = |message: String| {
             Error::new(ErrorKind::OverrideSyntax(message), Origin::command_line(text))
-        })
+        };
+        let parsed = parse::parse(text)
+            .map_err(|error| wrong(format!("{} (character {})", error.message, error.at + 1)))?;
+        let value = parsed.value.map(functions::evaluate).transpose().map_err(wrong)?;
+        Ok(Self { value, ..parsed })
     }
 
     /// Where it was written.
@@ -92,13 +103,20 @@ impl Override {
     /// The value as a tree. `None` for a deletion without value.
     ///
     /// # Errors
-    /// [`ErrorKind::SweepNeeded`] for several values, [`ErrorKind::OverrideNotBuilt`] for a
-    /// function, [`ErrorKind::OverrideRefused`] for a null key.
+    /// [`ErrorKind::SweepNeeded`] for several values, [`ErrorKind::OverrideRefused`] for a null key.
     pub fn node(&self) -> Result<Option<Node>, Error> {
         match &self.value {
             None => Ok(None),
             Some(OverrideValue::Element(literal)) => literal.node(&self.origin()).map(Some),
             Some(OverrideValue::Choice(_)) => Err(self.ambiguous()),
+            Some(OverrideValue::Sweep { name, .. }) => {
+                let message =
+                    format!("`{name}(...)` is several values, which only a sweep can take");
+                let kind = ErrorKind::SweepNeeded(message);
+                Err(Error::new(kind, self.origin())
+                    .with_path(&self.key)
+                    .with_hint("quote the value to mean the text"))
+            }
         }
     }
 
@@ -128,16 +146,19 @@ impl Literal {
                 for (kind, literal) in pairs {
                     if matches!(kind, KeyKind::Null) {
                         let message = "null cannot be a key".to_owned();
-                        return Err(Error::new(ErrorKind::OverrideRefused(message), origin.clone()));
+                        return Err(Error::new(
+                            ErrorKind::OverrideRefused(message),
+                            origin.clone(),
+                        ));
                     }
                     map.insert(Key::new(kind.clone(), origin.clone()), literal.node(origin)?);
                 }
                 Value::Map(map)
             }
             Self::Call { name, .. } => {
-                let message = format!("the override function `{name}(...)` is");
-                let error = Error::new(ErrorKind::OverrideNotBuilt(message), origin.clone());
-                return Err(error.with_hint("write the value itself, or quote it to mean text"));
+                let message =
+                    format!("`{name}(...)` is several values, which only a sweep can take");
+                return Err(Error::new(ErrorKind::SweepNeeded(message), origin.clone()));
             }
         };
         Ok(Node::new(value, origin.clone()))

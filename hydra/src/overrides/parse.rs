@@ -121,7 +121,9 @@ impl Parser<'_> {
 
     fn deeper<T>(&mut self, parse: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
         if self.depth >= MAX_INTERPOLATION_DEPTH {
-            return self.cursor.fail(format!("nested deeper than {MAX_INTERPOLATION_DEPTH} levels"));
+            return self
+                .cursor
+                .fail(format!("nested deeper than {MAX_INTERPOLATION_DEPTH} levels"));
         }
         self.depth += 1;
         let parsed = parse(self);
