@@ -1,1 +1,85 @@
-//! Placeholder of the workspace member; its room fills it.
+//! Hydra 1.3 and OmegaConf 2.3 configuration for Rust.
+//!
+//! A configuration goes through this crate from left to right:
+//!
+//! ```text
+//! text --yaml--> Node --compose--> Node --overrides--> Node --interpolation--> Node --de--> T
+//!                                                        |
+//!                                                        +--dump--> YAML text
+//! ```
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `source` | where a value was written: file, line, column, or command-line override |
+//! | `value` | the tree: [`Node`], [`Value`], [`Map`] |
+//! | `scalar` | what a bare word means, in YAML as OmegaConf reads it and in Python |
+//! | `yaml` | [`Document`]: text to tree |
+//! | `compose` | [`compose`]: defaults lists (to come), for now their absence |
+//! | `lex`, `grammar` | the grammar of interpolations |
+//! | `interpolation`, `resolvers` | [`Interpolator`]: `${...}` to values |
+//! | `overrides` | [`apply_overrides`]: `a.b=1`, `+a=1`, `++a=1`, `~a` |
+//! | `merge` | [`merge`]: one tree over another |
+//! | `de` | [`from_node`]: tree to a type of yours, all problems at once |
+//! | `dump` | [`to_yaml`]: tree to text, as OmegaConf prints it |
+//! | `error` | [`Errors`]: place, line, caret, hint |
+//!
+//! Nothing here prints, exits or panics on bad input, and every error keeps its place:
+//!
+//! ```
+//! use std::collections::BTreeMap;
+//! use hydra_compose::{Document, apply_overrides, from_node, resolve};
+//!
+//! #[derive(serde::Deserialize)]
+//! #[serde(deny_unknown_fields)]
+//! struct Config { name: String, out: String, rate: f64 }
+//!
+//! let mut node = Document::from_str("name: run\nout: ${name}/${oc.env:WHERE,here}\nrate: 1e3\n", "a.yaml")?;
+//! apply_overrides(&mut node, &["rate=.5".to_owned()])?;
+//! let env = BTreeMap::from([("WHERE".to_owned(), "there".to_owned())]);
+//! let config: Config = from_node(&resolve(&node, &env)?)?;
+//! assert_eq!((config.out.as_str(), config.rate), ("run/there", 0.5));
+//! # assert_eq!(config.name, "run");
+//! # Ok::<(), hydra_compose::Errors>(())
+//! ```
+
+mod compose;
+mod de;
+mod dump;
+mod env;
+mod error;
+mod grammar;
+mod interpolation;
+mod lex;
+mod limits;
+mod merge;
+mod overrides;
+mod path;
+mod resolvers;
+mod scalar;
+mod source;
+mod value;
+mod yaml;
+
+pub use compose::compose;
+pub use de::{Ignored, from_node, from_node_strict, from_node_with_ignored};
+pub use dump::to_yaml;
+pub use env::{Environment, ProcessEnvironment};
+pub use error::{Error, ErrorKind, Errors, nearest};
+pub use interpolation::{Interpolator, ResolverFn, resolve};
+pub use merge::{Strictness, merge};
+pub use overrides::{
+    Action, Literal, Override, OverrideValue, apply_overrides, apply_overrides_with,
+};
+pub use source::{Origin, Position, Source, Span};
+pub use value::{Key, KeyKind, Map, Node, Value};
+pub use yaml::Document;
+
+/// Which language a configuration is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Dialect {
+    /// Whether `${NAME:-default}` is the environment variable `NAME`, or `default` where it is
+    /// unset or empty, as in a shell. OmegaConf reads the same text as a call of a resolver `NAME`,
+    /// so this is off by default. The default is text up to the first `}` and may hold further
+    /// interpolations; `\}` stands for a brace. The result is always text.
+    pub shell_defaults: bool,
+}

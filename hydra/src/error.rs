@@ -1,0 +1,315 @@
+//! What can be wrong with a configuration, and how it is told: place, line, caret, hint.
+
+use std::fmt;
+
+use crate::source::{Origin, Span, mask_secrets};
+
+/// What is wrong. The place is kept beside it, in [`Error`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The file could not be read.
+    #[error("cannot read the file: {0}")]
+    Read(String),
+    /// The text is not YAML (PyYAML's scanner, parser and composer errors).
+    #[error("not valid YAML: {0}")]
+    YamlSyntax(String),
+    /// The text is YAML, but a value in it has no meaning here (PyYAML's constructor errors).
+    #[error("{0}")]
+    YamlValue(String),
+    /// A mapping names the same key twice.
+    #[error("key `{0}` appears twice in the same mapping")]
+    DuplicateKey(String),
+    /// Too large, too deep, or growing without end.
+    #[error("{0}")]
+    Limit(String),
+    /// The configuration asks for a part of Hydra that does not exist yet.
+    #[error("composition is not built yet: {0}")]
+    CompositionNotBuilt(String),
+    /// The text of an interpolation does not follow the grammar.
+    #[error("malformed interpolation: {0}")]
+    Grammar(String),
+    /// An interpolation names a key that does not exist.
+    #[error("interpolation key `{0}` not found")]
+    InterpolationKey(String),
+    /// An interpolation refers to a mandatory value that was not given.
+    #[error("interpolation refers to `{0}`, a mandatory value (`???`) that is not set")]
+    InterpolationToMissing(String),
+    /// An interpolation failed for another reason; circular ones are among these.
+    #[error("{0}")]
+    Interpolation(String),
+    /// An interpolation calls a resolver that does not exist.
+    #[error("unknown resolver `{0}`")]
+    UnknownResolver(String),
+    /// An override does not follow the grammar.
+    #[error("malformed override: {0}")]
+    OverrideSyntax(String),
+    /// An override asks for several values at once outside a sweep.
+    #[error("{0}")]
+    SweepNeeded(String),
+    /// An override changes a key that the configuration does not have.
+    #[error("could not override `{0}`: there is no such key")]
+    UnknownOverrideKey(String),
+    /// An override cannot be applied to the configuration as it is.
+    #[error("{0}")]
+    OverrideRefused(String),
+    /// Two trees do not fit on each other.
+    #[error("{0}")]
+    Merge(String),
+    /// A value is not of the type that is needed.
+    #[error("{0}")]
+    Type(String),
+    /// A key that the type does not know.
+    #[error("unknown key `{0}`")]
+    UnknownKey(String),
+    /// A key that the type needs and the configuration lacks.
+    #[error("key `{0}` is missing")]
+    MissingKey(String),
+    /// A mandatory value (`???`) that nobody gave.
+    #[error("this mandatory value (`???`) is not set")]
+    MissingValue,
+    /// The type itself refused the value.
+    #[error("{0}")]
+    Custom(String),
+}
+
+/// One thing that is wrong, with its place and a hint.
+///
+/// `Display` prints everything: `file:line:column: key: message`, the line with a caret, the hint.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Error(Box<Inner>);
+
+#[derive(Clone, PartialEq, Eq)]
+struct Inner {
+    kind: ErrorKind,
+    path: Option<String>,
+    origin: Origin,
+    hint: Option<String>,
+}
+
+impl Error {
+    /// An error at a place.
+    #[must_use]
+    pub fn new(kind: ErrorKind, origin: Origin) -> Self {
+        Self(Box::new(Inner { kind, path: None, origin, hint: None }))
+    }
+
+    /// The same, about the value at a dotted path.
+    #[must_use]
+    pub fn with_path(mut self, path: impl Into<String>) -> Self {
+        let path = path.into();
+        self.0.path = (!path.is_empty()).then_some(path);
+        self
+    }
+
+    /// The same with a hint.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.0.hint = Some(hint.into());
+        self
+    }
+
+    /// The same with `did you mean`, if one of the candidates is near.
+    #[must_use]
+    pub fn with_nearest<'a>(
+        self,
+        typed: &str,
+        candidates: impl IntoIterator<Item = &'a str>,
+    ) -> Self {
+        match nearest(typed, candidates) {
+            Some(near) => self.with_hint(format!("did you mean `{near}`?")),
+            None => self,
+        }
+    }
+
+    /// What is wrong.
+    #[must_use]
+    pub fn kind(&self) -> &ErrorKind {
+        &self.0.kind
+    }
+
+    /// The dotted path of the value concerned, if there is one.
+    #[must_use]
+    pub fn path(&self) -> Option<&str> {
+        self.0.path.as_deref()
+    }
+
+    /// Where it was written.
+    #[must_use]
+    pub fn origin(&self) -> &Origin {
+        &self.0.origin
+    }
+
+    /// What to do about it, if there is something.
+    #[must_use]
+    pub fn hint(&self) -> Option<&str> {
+        self.0.hint.as_deref()
+    }
+
+    /// The message without place, path and hint.
+    #[must_use]
+    pub fn message(&self) -> String {
+        self.0.kind.to_string()
+    }
+
+    /// The line concerned with a caret under it, if it was written in a file. Secrets are masked.
+    #[must_use]
+    pub fn snippet(&self) -> Option<String> {
+        let (source, span) = self.0.origin.span()?;
+        let line = mask_secrets(source.line(span.start.line)?);
+        Some(render_snippet(&line, span))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.0.origin)?;
+        if let Some(path) = &self.0.path {
+            write!(f, "{path}: ")?;
+        }
+        write!(f, "{}", self.0.kind)?;
+        if let Some(snippet) = self.snippet() {
+            write!(f, "\n{snippet}")?;
+        }
+        match &self.0.hint {
+            Some(hint) => write!(f, "\n  hint: {hint}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Error")
+            .field("kind", &self.0.kind)
+            .field("path", &self.0.path)
+            .field("origin", &self.0.origin)
+            .field("hint", &self.0.hint)
+            .finish()
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0.kind)
+    }
+}
+
+/// Everything that was found wrong in one pass. Never empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Errors(Vec<Error>);
+
+impl Errors {
+    /// `Ok` if nothing was found.
+    ///
+    /// # Errors
+    /// The errors, if there are any.
+    pub fn check(errors: Vec<Error>) -> Result<(), Self> {
+        if errors.is_empty() { Ok(()) } else { Err(Self(errors)) }
+    }
+
+    /// The errors, in the order in which they were found.
+    pub fn iter(&self) -> std::slice::Iter<'_, Error> {
+        self.0.iter()
+    }
+
+    /// The first error.
+    #[must_use]
+    pub fn first(&self) -> &Error {
+        &self.0[0]
+    }
+}
+
+impl From<Error> for Errors {
+    fn from(error: Error) -> Self {
+        Self(vec![error])
+    }
+}
+
+impl IntoIterator for Errors {
+    type Item = Error;
+    type IntoIter = std::vec::IntoIter<Error>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl<'a> IntoIterator for &'a Errors {
+    type Item = &'a Error;
+    type IntoIter = std::slice::Iter<'a, Error>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter()
+    }
+}
+
+impl fmt::Display for Errors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, error) in self.0.iter().enumerate() {
+            if index > 0 {
+                writeln!(f)?;
+            }
+            write!(f, "{error}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Errors {}
+
+/// Longest part of a line that a snippet shows, in characters.
+const SNIPPET_WIDTH: usize = 120;
+
+fn render_snippet(line: &str, span: Span) -> String {
+    let number = span.start.line.to_string();
+    let shown: String =
+        line.chars().take(SNIPPET_WIDTH).map(|c| if c == '\t' { ' ' } else { c }).collect();
+    let width = shown.chars().count();
+    let start = span.start.column.saturating_sub(1).min(width);
+    let end = if span.end.line == span.start.line { span.end.column - 1 } else { width };
+    // A span may reach over the blanks or the comment that follow a value.
+    let carets = end.clamp(start, width.max(start)).saturating_sub(start).max(1);
+    let gutter = " ".repeat(number.len());
+    format!("  {number} | {shown}\n  {gutter} | {}{}", " ".repeat(start), "^".repeat(carets))
+}
+
+/// The candidate nearest to what was typed, if it is near enough to be a slip of the hand.
+#[must_use]
+pub fn nearest<'a>(typed: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let lower = typed.to_lowercase();
+    candidates
+        .into_iter()
+        .map(|candidate| (strsim::jaro_winkler(&lower, &candidate.to_lowercase()), candidate))
+        .filter(|(score, _)| *score > 0.8)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::{Position, Source};
+
+    fn at(text: &str, line: usize, columns: (usize, usize)) -> Origin {
+        let start = Position { line, column: columns.0 };
+        let end = Position { line, column: columns.1 };
+        Origin::file(Source::new("c.yaml", text), Span { start, end })
+    }
+
+    #[test]
+    fn an_error_shows_place_path_line_caret_and_hint() {
+        let error =
+            Error::new(ErrorKind::UnknownKey("nane".into()), at("a: 1\nnane: x\n", 2, (1, 5)))
+                .with_path("nane")
+                .with_nearest("nane", ["name", "other"]);
+        assert_eq!(
+            error.to_string(),
+            "c.yaml:2:1: nane: unknown key `nane`\n  2 | nane: x\n    | ^^^^\n  hint: did you mean `name`?"
+        );
+    }
+
+    #[test]
+    fn a_caret_stays_within_its_line_and_a_secret_is_not_shown() {
+        let error = Error::new(ErrorKind::MissingValue, at("api_key: sk-123\n", 1, (10, 900)));
+        assert_eq!(error.snippet().unwrap(), "  1 | api_key:***\n    |          ^^");
+    }
+}

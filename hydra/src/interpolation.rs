@@ -1,0 +1,661 @@
+//! `${...}` -> values.
+//!
+//! An interpolation is evaluated where it stands: its result is either a place in the tree (so that
+//! `${a}` of a mapping stays lazy, and only the parts that are asked for are followed) or a value of
+//! its own. The finished tree is then built from the root, and every failure on the way is kept.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use crate::Dialect;
+use crate::env::{Environment, ProcessEnvironment};
+use crate::error::{Error, ErrorKind, Errors};
+use crate::grammar::{self, Element, Interpolation, Part};
+use crate::limits::{Budget, MAX_DEPTH, MAX_ERRORS, MAX_INTERPOLATION_DEPTH, Spent};
+use crate::path;
+use crate::scalar;
+use crate::value::{Key, KeyKind, Map, Node, Value};
+
+/// A resolver of your own: from its arguments to its value, or to the reason why there is none.
+pub type ResolverFn = Box<dyn Fn(&[Node]) -> Result<Value, String> + Send + Sync>;
+
+/// Resolves interpolations.
+///
+/// Knows `oc.env`, `oc.decode`, `oc.select`, `oc.create`, `oc.dict.keys` and `oc.dict.values`;
+/// further resolvers can be added.
+pub struct Interpolator<'e> {
+    pub(crate) environment: &'e dyn Environment,
+    pub(crate) custom: BTreeMap<String, ResolverFn>,
+    pub(crate) dialect: Dialect,
+}
+
+impl Default for Interpolator<'static> {
+    fn default() -> Self {
+        Self::new(&ProcessEnvironment)
+    }
+}
+
+impl<'e> Interpolator<'e> {
+    /// With the variables of `environment`.
+    #[must_use]
+    pub fn new(environment: &'e dyn Environment) -> Self {
+        Self { environment, custom: BTreeMap::new(), dialect: Dialect::default() }
+    }
+
+    /// Reads the texts as a dialect; use the one that the document was loaded with.
+    #[must_use]
+    pub fn with_dialect(mut self, dialect: Dialect) -> Self {
+        self.dialect = dialect;
+        self
+    }
+
+    /// Adds a resolver, `${name:...}`. It goes before a built-in one of the same name.
+    #[must_use]
+    pub fn with_resolver(mut self, name: impl Into<String>, resolver: ResolverFn) -> Self {
+        self.custom.insert(name.into(), resolver);
+        self
+    }
+
+    /// The tree with every interpolation replaced by its value. `???` stays.
+    ///
+    /// # Errors
+    /// All interpolations that fail, each with the place where it is written.
+    pub fn resolve(&self, root: &Node) -> Result<Node, Errors> {
+        let mut run = Run::new(self, root);
+        let node = run.build(&Place::root(root));
+        run.finish(node)
+    }
+
+    /// The value at a dotted path, with every interpolation within it replaced; the rest of the
+    /// tree is not looked at. `None` if there is no such path.
+    ///
+    /// # Errors
+    /// All interpolations on the way and within that fail.
+    pub fn resolve_at(&self, root: &Node, dotted: &str) -> Result<Option<Node>, Errors> {
+        let Some(keys) = path::split(dotted) else { return Ok(None) };
+        let keys: Vec<_> = keys.into_iter().map(str::to_owned).collect();
+        let mut run = Run::new(self, root);
+        let place = Place::root(root);
+        match run.select(place.clone(), &keys, &place) {
+            Ok(found) => {
+                let node = run.build_found(found, &place);
+                run.finish(node).map(Some)
+            }
+            Err(Miss::Failed(error)) => Err(error.into()),
+            Err(_) => Ok(None),
+        }
+    }
+}
+
+/// Replaces every interpolation by its value, with OmegaConf's own resolvers.
+///
+/// # Errors
+/// As [`Interpolator::resolve`].
+pub fn resolve(root: &Node, environment: &dyn Environment) -> Result<Node, Errors> {
+    Interpolator::new(environment).resolve(root)
+}
+
+/// A node of the tree, with the nodes above it and its dotted path. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Place<'r> {
+    above: Option<Rc<Place<'r>>>,
+    pub(crate) node: &'r Node,
+    path: Rc<str>,
+}
+
+impl<'r> Place<'r> {
+    fn root(node: &'r Node) -> Self {
+        Self { above: None, node, path: "".into() }
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
+    fn below(&self, node: &'r Node, path: String) -> Self {
+        Self { above: Some(Rc::new(self.clone())), node, path: path.into() }
+    }
+
+    fn child(&self, key: &str) -> Option<Self> {
+        let path = match &self.node.value {
+            Value::List(_) => path::index(self.path(), scalar::list_index(key)?),
+            _ => path::join(self.path(), key),
+        };
+        self.node.child(key).map(|node| self.below(node, path))
+    }
+
+    /// The container so many levels above.
+    fn up(&self, levels: usize) -> Option<Self> {
+        let mut place = self;
+        for _ in 0..levels {
+            place = place.above.as_deref()?;
+        }
+        Some(place.clone())
+    }
+
+    fn error(&self, kind: ErrorKind) -> Error {
+        Error::new(kind, self.node.origin.clone()).with_path(self.path())
+    }
+
+    /// An interpolation failed for a reason that has no class of its own.
+    pub(crate) fn failed(&self, message: impl Into<String>) -> Error {
+        self.error(ErrorKind::Interpolation(message.into()))
+    }
+}
+
+/// What an interpolation leads to.
+pub(crate) enum Found<'r> {
+    /// A place in the tree, which is not an interpolation itself.
+    Place(Place<'r>),
+    /// A value of its own, resolved.
+    Owned(Value),
+}
+
+impl Found<'_> {
+    pub(crate) fn value(&self) -> &Value {
+        match self {
+            Self::Place(place) => &place.node.value,
+            Self::Owned(value) => value,
+        }
+    }
+}
+
+/// Why a path leads nowhere.
+pub(crate) enum Miss {
+    /// There is no such key; near ones are in the hint.
+    NoKey { near: Option<String> },
+    /// The path goes on where there is no container.
+    NoContainer(String),
+    /// Something on the way failed.
+    Failed(Error),
+}
+
+/// The resolution of one tree.
+pub(crate) struct Run<'r> {
+    pub(crate) with: &'r Interpolator<'r>,
+    root: &'r Node,
+    /// The interpolations that are being evaluated, outermost first.
+    active: Vec<Place<'r>>,
+    /// The containers that are being built, outermost first.
+    building: Vec<*const Node>,
+    budget: Budget,
+    /// The budget is spent, or enough errors have been found.
+    stopped: bool,
+    errors: Vec<Error>,
+}
+
+impl<'r> Run<'r> {
+    fn new(with: &'r Interpolator<'r>, root: &'r Node) -> Self {
+        Self {
+            with,
+            root,
+            active: Vec::new(),
+            building: Vec::new(),
+            budget: Budget::default(),
+            stopped: false,
+            errors: Vec::new(),
+        }
+    }
+
+    fn finish(self, node: Node) -> Result<Node, Errors> {
+        Errors::check(self.errors)?;
+        Ok(node)
+    }
+
+    /// Keeps an error once, though several interpolations may have met it.
+    fn keep(&mut self, error: Error) {
+        if !self.errors.contains(&error) {
+            self.errors.push(error);
+        }
+        self.stopped |= self.errors.len() >= MAX_ERRORS;
+    }
+
+    fn pay(&mut self, bytes: usize, place: &Place<'_>) -> Result<(), Error> {
+        self.budget.spend(bytes).map_err(|spent| self.out_of_budget(spent, place))
+    }
+
+    fn out_of_budget(&mut self, spent: Spent, place: &Place<'_>) -> Error {
+        self.stopped = true;
+        spent.at(&place.node.origin).with_path(place.path())
+    }
+
+    /// The finished copy of a place. Failures are kept, and null stands for them.
+    fn build(&mut self, place: &Place<'r>) -> Node {
+        if self.stopped {
+            return Node::new(Value::Null, place.node.origin.clone());
+        }
+        match self.try_build(place) {
+            Ok(node) => node,
+            Err(error) => {
+                self.keep(error);
+                Node::new(Value::Null, place.node.origin.clone())
+            }
+        }
+    }
+
+    fn try_build(&mut self, place: &Place<'r>) -> Result<Node, Error> {
+        match &place.node.value {
+            Value::Interpolation(_) => {
+                let found = self.evaluate(place)?;
+                Ok(self.build_found(found, place))
+            }
+            Value::List(_) | Value::Map(_) => self.build_container(place),
+            Value::Str(text) => {
+                self.pay(text.len(), place)?;
+                Ok(place.node.clone())
+            }
+            _ => {
+                self.pay(0, place)?;
+                Ok(place.node.clone())
+            }
+        }
+    }
+
+    fn build_container(&mut self, place: &Place<'r>) -> Result<Node, Error> {
+        let this = std::ptr::from_ref(place.node);
+        if self.building.contains(&this) {
+            return Err(place.failed("recursive interpolation: the value contains itself"));
+        }
+        if self.building.len() >= MAX_DEPTH {
+            let message = format!("nested deeper than {MAX_DEPTH} levels");
+            return Err(place.error(ErrorKind::Limit(message)));
+        }
+        self.pay(0, place)?;
+        self.building.push(this);
+        let value = match &place.node.value {
+            Value::List(items) => {
+                let items = items.iter().enumerate();
+                Value::List(
+                    items
+                        .map(|(at, item)| {
+                            self.build(&place.below(item, path::index(place.path(), at)))
+                        })
+                        .collect(),
+                )
+            }
+            Value::Map(map) => {
+                let pairs = map.iter();
+                let built = pairs.map(|(key, node)| {
+                    let below = place.below(node, path::join(place.path(), &key.text()));
+                    (key.clone(), self.build(&below))
+                });
+                Value::Map(built.collect())
+            }
+            other => other.clone(),
+        };
+        self.building.pop();
+        Ok(Node::new(value, place.node.origin.clone()))
+    }
+
+    /// The finished copy of what the interpolation at `place` leads to.
+    fn build_found(&mut self, found: Found<'r>, place: &Place<'_>) -> Node {
+        let origin = place.node.origin.clone();
+        match found {
+            Found::Place(there) => Node::new(self.build(&there).value, origin),
+            Found::Owned(value) => Node::new(value, origin.interpolated()),
+        }
+    }
+
+    /// The finished value of an argument.
+    pub(crate) fn owned(&mut self, found: Found<'r>) -> Value {
+        match found {
+            Found::Place(place) => self.build(&place).value,
+            Found::Owned(value) => value,
+        }
+    }
+
+    /// Evaluates the interpolation that stands at a place.
+    fn evaluate(&mut self, place: &Place<'r>) -> Result<Found<'r>, Error> {
+        let Value::Interpolation(text) = &place.node.value else {
+            return Ok(Found::Place(place.clone()));
+        };
+        if let Some(start) = self.active.iter().position(|a| std::ptr::eq(a.node, place.node)) {
+            let circle: Vec<_> = self.active[start..].iter().map(Place::path).collect();
+            let message =
+                format!("recursive interpolation: {} -> {}", circle.join(" -> "), place.path());
+            return Err(place.failed(message));
+        }
+        if self.active.len() >= MAX_INTERPOLATION_DEPTH {
+            let message = format!(
+                "more than {MAX_INTERPOLATION_DEPTH} interpolations lead to one another here"
+            );
+            return Err(place.error(ErrorKind::Limit(message)));
+        }
+        self.pay(0, place)?;
+        let parts = grammar::parse_text(text, self.with.dialect)
+            .map_err(|error| error.at(&place.node.origin).with_path(place.path()))?;
+        self.active.push(place.clone());
+        let found = match &parts[..] {
+            [Part::Interpolation(only)] => self.interpolation(only, place),
+            parts => self.joined(parts, place),
+        };
+        self.active.pop();
+        found
+    }
+
+    fn joined(&mut self, parts: &[Part], place: &Place<'r>) -> Result<Found<'r>, Error> {
+        self.text(parts, place).map(|text| Found::Owned(Value::Str(text)))
+    }
+
+    /// The parts as one text.
+    fn text(&mut self, parts: &[Part], place: &Place<'r>) -> Result<String, Error> {
+        let mut text = String::new();
+        for part in parts {
+            let piece = self.part(part, place)?;
+            self.pay(piece.len(), place)?;
+            text.push_str(&piece);
+        }
+        Ok(text)
+    }
+
+    fn part(&mut self, part: &Part, place: &Place<'r>) -> Result<String, Error> {
+        match part {
+            Part::Text(text) => Ok(text.clone()),
+            Part::Interpolation(inner) => {
+                let found = self.interpolation(inner, place)?;
+                Ok(scalar::python_str(found.value()))
+            }
+        }
+    }
+
+    fn interpolation(
+        &mut self,
+        interpolation: &Interpolation,
+        place: &Place<'r>,
+    ) -> Result<Found<'r>, Error> {
+        self.pay(0, place)?;
+        match interpolation {
+            Interpolation::Node { dots, keys } => {
+                let keys: Vec<_> =
+                    keys.iter().map(|key| self.part(key, place)).collect::<Result<_, _>>()?;
+                self.node(*dots, &keys, place)
+            }
+            Interpolation::Resolver { name, arguments } => {
+                let name: Vec<_> =
+                    name.iter().map(|part| self.part(part, place)).collect::<Result<_, _>>()?;
+                let arguments: Vec<_> = arguments
+                    .iter()
+                    .map(|argument| self.element(argument, place))
+                    .collect::<Result<_, _>>()?;
+                self.call(&name.join("."), arguments, place)
+            }
+            Interpolation::Shell { name, default } => {
+                match self.with.environment.get(name).filter(|value| !value.is_empty()) {
+                    Some(value) => Ok(Found::Owned(Value::Str(value))),
+                    None => self.joined(default, place),
+                }
+            }
+        }
+    }
+
+    fn node(
+        &mut self,
+        dots: usize,
+        keys: &[String],
+        place: &Place<'r>,
+    ) -> Result<Found<'r>, Error> {
+        let shown = format!("{}{}", ".".repeat(dots), keys.join("."));
+        match self.select_from(dots, keys, place) {
+            Ok(found) if matches!(found.value(), Value::Missing) => {
+                Err(place.error(ErrorKind::InterpolationToMissing(shown)))
+            }
+            Ok(found) => Ok(found),
+            Err(miss) => Err(miss.into_error(&shown, place)),
+        }
+    }
+
+    /// Follows a path from the root, or from so many levels above `place`.
+    pub(crate) fn select_from(
+        &mut self,
+        dots: usize,
+        keys: &[String],
+        place: &Place<'r>,
+    ) -> Result<Found<'r>, Miss> {
+        let start = match dots {
+            0 => Some(Place::root(self.root)),
+            _ => place.up(dots),
+        };
+        let nowhere = || Miss::NoKey { near: None };
+        self.select(start.ok_or_else(nowhere)?, keys, place)
+    }
+
+    fn select(
+        &mut self,
+        start: Place<'r>,
+        keys: &[String],
+        place: &Place<'r>,
+    ) -> Result<Found<'r>, Miss> {
+        let mut found = Found::Place(start);
+        let mut walked = Vec::new();
+        for key in keys {
+            found = self.step(&found, key, &walked.join("."), place)?;
+            walked.push(key.as_str());
+        }
+        Ok(found)
+    }
+
+    fn step(
+        &mut self,
+        found: &Found<'r>,
+        key: &str,
+        walked: &str,
+        place: &Place<'r>,
+    ) -> Result<Found<'r>, Miss> {
+        match found.value() {
+            Value::Map(map) if map.get(key).is_none() => {
+                Err(Miss::NoKey { near: crate::nearest(key, map.text_keys()).map(str::to_owned) })
+            }
+            Value::List(_) if scalar::list_index(key).is_none() => Err(Miss::Failed(
+                place.failed(format!("`{walked}` is a list and `{key}` no index")),
+            )),
+            Value::Missing => {
+                let kind = ErrorKind::InterpolationToMissing(walked.to_owned());
+                Err(Miss::Failed(place.error(kind)))
+            }
+            Value::Map(_) | Value::List(_) => {
+                let no_item = || Miss::NoKey { near: None };
+                match found {
+                    Found::Place(at) => {
+                        let child = at.child(key).ok_or_else(no_item)?;
+                        self.evaluate(&child).map_err(Miss::Failed)
+                    }
+                    Found::Owned(value) => {
+                        let child = match value {
+                            Value::Map(map) => map.get(key),
+                            Value::List(items) => {
+                                scalar::list_index(key).and_then(|at| items.get(at))
+                            }
+                            _ => None,
+                        };
+                        Ok(Found::Owned(child.ok_or_else(no_item)?.value.clone()))
+                    }
+                }
+            }
+            _ => Err(Miss::NoContainer(walked.to_owned())),
+        }
+    }
+
+    /// The value of an argument.
+    pub(crate) fn element(
+        &mut self,
+        element: &Element,
+        place: &Place<'r>,
+    ) -> Result<Found<'r>, Error> {
+        match element {
+            Element::Value(value) => Ok(Found::Owned(value.clone())),
+            Element::Joined(parts) => self.joined(parts, place),
+            Element::Interpolation(inner) => self.interpolation(inner, place),
+            Element::List(items) => {
+                let items = items
+                    .iter()
+                    .map(|item| self.argument(item, place))
+                    .collect::<Result<_, _>>()?;
+                Ok(Found::Owned(Value::List(items)))
+            }
+            Element::Dict(pairs) => {
+                let mut map = Map::new();
+                for (kind, element) in pairs {
+                    if matches!(kind, KeyKind::Null) {
+                        return Err(place.failed("null cannot be a key"));
+                    }
+                    let key = Key::new(kind.clone(), place.node.origin.clone().interpolated());
+                    map.insert(key, self.argument(element, place)?);
+                }
+                Ok(Found::Owned(Value::Map(map)))
+            }
+        }
+    }
+
+    fn argument(&mut self, element: &Element, place: &Place<'r>) -> Result<Node, Error> {
+        let found = self.element(element, place)?;
+        let value = self.owned(found);
+        Ok(Node::new(value, place.node.origin.clone().interpolated()))
+    }
+}
+
+impl Miss {
+    /// As the failure of the interpolation `${shown}`.
+    pub(crate) fn into_error(self, shown: &str, place: &Place<'_>) -> Error {
+        match self {
+            Self::NoKey { near } => {
+                let error = place.error(ErrorKind::InterpolationKey(shown.to_owned()));
+                match near {
+                    Some(near) => error.with_hint(format!("did you mean `{near}`?")),
+                    None => error,
+                }
+            }
+            Self::NoContainer(walked) => {
+                place.failed(format!("cannot reach `{shown}`: `{walked}` is not a container"))
+            }
+            Self::Failed(error) => error,
+        }
+    }
+}
+
+impl Place<'_> {
+    /// There is no resolver of that name.
+    pub(crate) fn unknown_resolver<'a>(
+        &self,
+        name: &str,
+        known: impl IntoIterator<Item = &'a str>,
+    ) -> Error {
+        let error = self.error(ErrorKind::UnknownResolver(name.to_owned()));
+        if name == "env" {
+            error.with_hint("OmegaConf 2 calls it `oc.env`")
+        } else {
+            error.with_nearest(name, known)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Document;
+
+    const SHELL: Dialect = Dialect { shell_defaults: true };
+
+    fn env() -> BTreeMap<String, String> {
+        BTreeMap::from([("A".to_owned(), "env".to_owned()), ("E".to_owned(), String::new())])
+    }
+
+    fn resolved(text: &str) -> Result<Node, Errors> {
+        resolve(&Document::from_str(text, "c.yaml").unwrap(), &env())
+    }
+
+    #[test]
+    fn all_failures_are_told_at_once_and_each_once() {
+        let errors = resolved("a: ${nope}\nb: ${a}\nc: ${oc.env:NONE}\nd: ${c}\n").unwrap_err();
+        let places: Vec<_> = errors.iter().map(|error| error.origin().to_string()).collect();
+        assert_eq!(places, ["c.yaml:1:4", "c.yaml:3:4"]);
+    }
+
+    #[test]
+    fn a_near_key_is_suggested() {
+        let errors = resolved("scenario: {samples: 1}\nx: ${scenario.sample}\n").unwrap_err();
+        assert_eq!(errors.first().hint(), Some("did you mean `samples`?"));
+    }
+
+    #[test]
+    fn a_path_through_an_interpolated_mapping_follows_only_what_it_needs() {
+        let node = resolved("a: {x: '${b.y}', y: 1}\nb: ${a}\n").unwrap();
+        assert_eq!(node.at("b.x").unwrap().value, Value::Int(1));
+    }
+
+    #[test]
+    fn circles_end_with_an_error_that_names_them() {
+        let errors = resolved("a: ${b}\nb: ${a}\n").unwrap_err();
+        assert!(errors.to_string().contains("a -> b -> a"), "{errors}");
+        assert!(resolved("a: {b: '${a}'}\n").is_err());
+        assert!(resolved("a: ['${b}']\nb: ['${a}']\n").is_err());
+    }
+
+    #[test]
+    fn growth_without_end_ends_with_an_error() {
+        let mut lists = String::from("a0: [x, x]\n");
+        let mut texts = String::from("a0: xxxxxxxxxx\n");
+        for level in 1..40 {
+            let below = level - 1;
+            lists.push_str(&format!("a{level}: ['${{a{below}}}', '${{a{below}}}']\n"));
+            texts.push_str(&format!("a{level}: ${{a{below}}}${{a{below}}}\n"));
+        }
+        for text in [lists, texts] {
+            let errors = resolved(&text).unwrap_err();
+            assert!(errors.iter().any(|e| matches!(e.kind(), ErrorKind::Limit(_))), "{errors}");
+        }
+    }
+
+    #[test]
+    fn a_long_chain_ends_with_an_error_and_not_with_a_crash() {
+        let mut text = String::from("a0: 1\n");
+        for level in 1..5000 {
+            text.push_str(&format!("a{level}: ${{a{}}}\n", level - 1));
+        }
+        assert!(resolved(&text).is_err());
+    }
+
+    #[test]
+    fn a_shell_default_needs_its_dialect() {
+        let text = "a: ${A:-x}\nb: ${NONE:-http://${oc.env:A}:1}\nc: ${E:-empty}\nd: ${NONE:-}\n";
+        let node = Document::with_dialect(text, "c.yaml", SHELL).unwrap();
+        let env = env();
+        let node = Interpolator::new(&env).with_dialect(SHELL).resolve(&node).unwrap();
+        for (key, value) in [("a", "env"), ("b", "http://env:1"), ("c", "empty"), ("d", "")] {
+            assert_eq!(node.at(key).unwrap().as_str(), Some(value), "{key}");
+        }
+        let errors = resolved("a: ${A:-x}\n").unwrap_err();
+        assert_eq!(errors.first().kind(), &ErrorKind::UnknownResolver("A".into()));
+    }
+
+    #[test]
+    fn one_value_resolves_without_the_rest() {
+        let root = Document::from_str("a: x${b}\nb: 1\nc: ${nope}\n", "c.yaml").unwrap();
+        let with = Interpolator::default();
+        let value = with.resolve_at(&root, "a").unwrap().unwrap();
+        assert_eq!(value.as_str(), Some("x1"));
+        assert_eq!(with.resolve_at(&root, "zz").unwrap(), None);
+        assert!(with.resolve_at(&root, "c").is_err());
+    }
+
+    #[test]
+    fn a_value_of_the_environment_is_marked_as_not_to_be_shown() {
+        let node = resolved("a: ${oc.env:A}\nb: ${a}\nc: 1\nd: ${c}\n").unwrap();
+        assert!(node.at("a").unwrap().origin.is_interpolated());
+        assert!(node.at("b").unwrap().origin.is_interpolated());
+        assert!(!node.at("d").unwrap().origin.is_interpolated());
+    }
+
+    #[test]
+    fn a_resolver_of_ones_own_gets_finished_arguments() {
+        let root = Document::from_str("a: 2\nx: ${sum:1,${a}}\n", "c.yaml").unwrap();
+        let sum: ResolverFn = Box::new(|arguments| {
+            let ints = arguments.iter().map(|node| match node.value {
+                Value::Int(value) => Ok(value),
+                _ => Err("`sum` adds integers".to_owned()),
+            });
+            ints.sum::<Result<i128, _>>().map(Value::Int)
+        });
+        let node = Interpolator::default().with_resolver("sum", sum).resolve(&root).unwrap();
+        assert_eq!(node.at("x").unwrap().value, Value::Int(3));
+    }
+}

@@ -1,0 +1,251 @@
+//! OmegaConf's own resolvers.
+
+use crate::error::Error;
+use crate::grammar;
+use crate::interpolation::{Found, Miss, Place, Run};
+use crate::path;
+use crate::scalar;
+use crate::value::{Map, Node, Value};
+use crate::yaml::Document;
+
+/// The names of the built-in resolvers.
+const BUILT_IN: [&str; 6] =
+    ["oc.create", "oc.decode", "oc.dict.keys", "oc.dict.values", "oc.env", "oc.select"];
+
+impl<'r> Run<'r> {
+    /// Calls `${name:arguments}`.
+    pub(crate) fn call(
+        &mut self,
+        name: &str,
+        arguments: Vec<Found<'r>>,
+        place: &Place<'r>,
+    ) -> Result<Found<'r>, Error> {
+        if let Some(custom) = self.with.custom.get(name) {
+            let origin = place.node.origin.clone();
+            let arguments: Vec<_> = arguments
+                .into_iter()
+                .map(|argument| Node::new(self.owned(argument), origin.clone()))
+                .collect();
+            let value = custom(&arguments);
+            return value.map(Found::Owned).map_err(|why| place.failed(format!("`{name}`: {why}")));
+        }
+        let (least, most) = match name {
+            "oc.env" | "oc.select" => (1, 2),
+            "oc.decode" | "oc.create" | "oc.dict.keys" | "oc.dict.values" => (1, 1),
+            "oc.deprecated" => {
+                return Err(place.failed("the resolver `oc.deprecated` is not built yet"));
+            }
+            _ => {
+                let known = self.with.custom.keys().map(String::as_str).chain(BUILT_IN);
+                return Err(place.unknown_resolver(name, known));
+            }
+        };
+        let given = arguments.len();
+        if !(least..=most).contains(&given) {
+            let wanted = if least == most { "1".to_owned() } else { format!("{least} or {most}") };
+            return Err(place.failed(format!("`{name}` takes {wanted} arguments, not {given}")));
+        }
+        let mut arguments = arguments.into_iter();
+        let (Some(first), second) = (arguments.next(), arguments.next()) else {
+            return Err(place.failed(format!("`{name}` takes an argument")));
+        };
+        match name {
+            "oc.env" => self.oc_env(&first, second, place),
+            "oc.select" => self.oc_select(&first, second, place),
+            "oc.decode" => self.oc_decode(&first, place),
+            "oc.create" => self.oc_create(first, place),
+            _ => self.oc_dict(name, &first, place),
+        }
+    }
+
+    /// The variable as text; the default as text too, unless it is null.
+    fn oc_env(
+        &mut self,
+        name: &Found<'r>,
+        default: Option<Found<'r>>,
+        place: &Place<'r>,
+    ) -> Result<Found<'r>, Error> {
+        let name = text_of("oc.env", name, place)?;
+        match (self.with.environment.get(name), default) {
+            (Some(value), _) => Ok(Found::Owned(Value::Str(value))),
+            (None, Some(default)) => Ok(Found::Owned(match default.value() {
+                Value::Null => Value::Null,
+                value => Value::Str(scalar::python_str(value)),
+            })),
+            (None, None) => {
+                let message = format!("the environment variable `{name}` is not set");
+                let hint = format!("set it, or give a default: ${{oc.env:{name},DEFAULT}}");
+                Err(place.failed(message).with_hint(hint))
+            }
+        }
+    }
+
+    /// Null stays null where it stands; the default is for what is absent or not set.
+    fn oc_select(
+        &mut self,
+        key: &Found<'r>,
+        default: Option<Found<'r>>,
+        place: &Place<'r>,
+    ) -> Result<Found<'r>, Error> {
+        let key = text_of("oc.select", key, place)?.to_owned();
+        let absent = Found::Owned(Value::Null);
+        match (self.select_text(&key, place)?, default) {
+            (Ok(found), default) => match found.value() {
+                Value::Missing => Ok(default.unwrap_or(absent)),
+                _ => Ok(found),
+            },
+            (Err(Miss::Failed(error)), _) => Err(error),
+            (Err(_), Some(default)) => Ok(default),
+            (Err(Miss::NoKey { .. }), None) => Ok(absent),
+            (Err(miss), None) => Err(miss.into_error(&key, place)),
+        }
+    }
+
+    /// Follows a path given as text, which may begin with dots.
+    fn select_text(
+        &mut self,
+        key: &str,
+        place: &Place<'r>,
+    ) -> Result<Result<Found<'r>, Miss>, Error> {
+        let keys = key.trim_start_matches('.');
+        let dots = key.len() - keys.len();
+        let Some(keys) = path::split(keys) else {
+            return Err(place.failed("the argument is not a dotted path"));
+        };
+        let keys: Vec<_> = keys.into_iter().map(str::to_owned).collect();
+        Ok(self.select_from(dots, &keys, place))
+    }
+
+    /// Reads a text as an argument of a resolver is read.
+    fn oc_decode(&mut self, text: &Found<'r>, place: &Place<'r>) -> Result<Found<'r>, Error> {
+        match text.value() {
+            Value::Null => Ok(Found::Owned(Value::Null)),
+            Value::Str(text) => {
+                // The text may be a secret of the environment, so the message does not repeat it.
+                let element = grammar::parse_element(text, self.with.dialect)
+                    .map_err(|_| place.failed("`oc.decode` cannot read the text as a value"))?;
+                self.element(&element, place)
+            }
+            other => Err(place
+                .failed(format!("`oc.decode` reads text or null, not {}", other.describe_kind()))),
+        }
+    }
+
+    /// A container of its own, from a container or from YAML text.
+    fn oc_create(&mut self, from: Found<'r>, place: &Place<'r>) -> Result<Found<'r>, Error> {
+        match self.owned(from) {
+            value @ (Value::Map(_) | Value::List(_) | Value::Null) => Ok(Found::Owned(value)),
+            Value::Str(text) => {
+                let loaded = Document::with_dialect(&text, "oc.create", self.with.dialect)
+                    .map_err(|_| place.failed("`oc.create` cannot read the text as YAML"))?;
+                if has_interpolation(&loaded) {
+                    let message = "`oc.create` of text with interpolations is not built yet";
+                    return Err(place.failed(message));
+                }
+                Ok(Found::Owned(loaded.value))
+            }
+            other => Err(place.failed(format!(
+                "`oc.create` needs a list, a mapping or text, not {}",
+                other.describe_kind()
+            ))),
+        }
+    }
+
+    fn oc_dict(
+        &mut self,
+        name: &str,
+        key: &Found<'r>,
+        place: &Place<'r>,
+    ) -> Result<Found<'r>, Error> {
+        let key = text_of(name, key, place)?.to_owned();
+        let found = self.select_text(&key, place)?;
+        let value = match found {
+            Ok(found) => self.owned(found),
+            Err(miss) => return Err(miss.into_error(&key, place)),
+        };
+        let Value::Map(map) = value else {
+            let kind = value.describe_kind();
+            return Err(place.failed(format!("`{name}` needs a mapping; `{key}` is {kind}")));
+        };
+        Ok(Found::Owned(Value::List(if name == "oc.dict.keys" {
+            keys_of(&map)
+        } else {
+            map.iter().map(|(_, node)| node.clone()).collect()
+        })))
+    }
+}
+
+fn keys_of(map: &Map) -> Vec<Node> {
+    use crate::value::KeyKind;
+    map.iter()
+        .map(|(key, _)| {
+            let value = match &key.kind {
+                KeyKind::Str(text) => Value::Str(text.clone()),
+                KeyKind::Int(value) => Value::Int(*value),
+                KeyKind::Float(value) => Value::Float(*value),
+                KeyKind::Bool(value) => Value::Bool(*value),
+                KeyKind::Null => Value::Null,
+            };
+            Node::new(value, key.origin.clone())
+        })
+        .collect()
+}
+
+fn has_interpolation(node: &Node) -> bool {
+    let mut found = false;
+    node.walk("", &mut |_, node| found |= matches!(node.value, Value::Interpolation(_)));
+    found
+}
+
+fn text_of<'f>(
+    resolver: &str,
+    argument: &'f Found<'_>,
+    place: &Place<'_>,
+) -> Result<&'f str, Error> {
+    match argument.value() {
+        Value::Str(text) => Ok(text),
+        other => Err(place.failed(format!(
+            "the first argument of `{resolver}` is text, not {}",
+            other.describe_kind()
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use crate::{Document, ErrorKind, Node, Value, resolve};
+
+    fn resolved(text: &str) -> Result<Node, crate::Errors> {
+        let env = BTreeMap::from([("SECRET".to_owned(), "s3(ret".to_owned())]);
+        resolve(&Document::from_str(text, "c.yaml").unwrap(), &env)
+    }
+
+    #[test]
+    fn a_failing_decode_does_not_show_what_it_read() {
+        let errors = resolved("a: ${oc.decode:${oc.env:SECRET}}\n").unwrap_err();
+        assert!(!errors.to_string().contains("s3"), "{errors}");
+    }
+
+    #[test]
+    fn a_missing_variable_tells_how_to_give_a_default() {
+        let errors = resolved("a: ${oc.env:NOPE}\n").unwrap_err();
+        assert!(errors.first().hint().unwrap().contains("${oc.env:NOPE,DEFAULT}"));
+    }
+
+    #[test]
+    fn what_is_not_built_says_so() {
+        let errors = resolved("a: ${oc.deprecated:b}\nb: 1\n").unwrap_err();
+        assert!(errors.to_string().contains("not built yet"));
+        let errors = resolved("a: ${oc.evn:b}\n").unwrap_err();
+        assert_eq!(errors.first().kind(), &ErrorKind::UnknownResolver("oc.evn".into()));
+        assert_eq!(errors.first().hint(), Some("did you mean `oc.env`?"));
+    }
+
+    #[test]
+    fn create_reads_yaml_text() {
+        let node = resolved("a: \"${oc.create:'[1, on]'}\"\n").unwrap();
+        assert_eq!(node.at("a[1]").unwrap().value, Value::Bool(true));
+    }
+}
