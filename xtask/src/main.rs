@@ -1,1 +1,58 @@
-fn main() {}
+//! Project chores, run as `cargo xtask CHORE`.
+
+mod doc_paths;
+mod docs;
+mod files;
+mod rooms;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: cargo xtask CHORE
+  rooms            check who imports whom against the table in xtask/src/rooms.rs
+  docs [--check]   write the generated pages under docs/ and in ARCHITECTURE.md (or check that they are current)
+  doc-paths        check that every link and path named in a Markdown file exists
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let root = repository();
+    let told = match words.as_slice() {
+        ["rooms"] => {
+            rooms::check(&root).map(|found| found.iter().map(ToString::to_string).collect())
+        }
+        ["docs"] => docs::write(&root),
+        ["docs", "--check"] => docs::check(&root),
+        ["doc-paths"] => doc_paths::check(&root),
+        _ => {
+            say(&mut std::io::stderr(), USAGE);
+            return ExitCode::from(2);
+        }
+    };
+    match told {
+        Ok(problems) if problems.is_empty() => {
+            say(&mut std::io::stdout(), &format!("{}: ok\n", words.join(" ")));
+            ExitCode::SUCCESS
+        }
+        Ok(problems) => {
+            say(&mut std::io::stderr(), &format!("{}\n", problems.join("\n")));
+            ExitCode::FAILURE
+        }
+        Err(cause) => {
+            say(&mut std::io::stderr(), &format!("error: {cause}\n"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The repository's root: where `cargo xtask` was built.
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf).unwrap_or_default()
+}
+
+/// A reader that went away (`| head`) is no failure of the chore.
+fn say(to: &mut dyn Write, text: &str) {
+    to.write_all(text.as_bytes()).ok();
+}
