@@ -1,7 +1,7 @@
 //! The defaults list: for now, the certainty that there is none to follow.
 
 use crate::error::{Error, ErrorKind};
-use crate::source::{Origin, Position, Source, Span};
+use crate::source::{Origin, Position, Span};
 use crate::value::{Node, Value};
 
 /// Makes a primary configuration out of a document: takes the `defaults` list out.
@@ -64,8 +64,7 @@ fn package_header(document: &Node) -> Option<Error> {
     let at = |column| Position { line: index + 1, column };
     let span = Span { start: at(1), end: at(line.chars().count() + 1) };
     let kind = ErrorKind::CompositionNotBuilt("this file asks for a package of its own".into());
-    let source = Source::new(source.name(), source.text());
-    Some(Error::new(kind, Origin::file(source, span)))
+    Some(Error::new(kind, document.origin.clone().moved_to(span)))
 }
 
 #[cfg(test)]

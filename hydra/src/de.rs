@@ -57,12 +57,7 @@ pub fn from_node_strict<T: DeserializeOwned>(node: &Node) -> Result<T, Errors> {
     });
     match read {
         Ok(value) => Errors::check(unknown.collect()).map(|()| value),
-        Err(errors) => {
-            let all: Vec<_> = errors.into_iter().chain(unknown).collect();
-            Errors::check(all)?;
-            Err(Error::new(ErrorKind::Custom("nothing was read".into()), node.origin.clone())
-                .into())
-        }
+        Err(errors) => Err(errors.with(unknown)),
     }
 }
 
@@ -269,8 +264,8 @@ impl At<'_> {
 
     /// `expected an integer, found the string `x``; a value that may be secret is not shown.
     fn mismatch(&self, expected: &str) -> Failure {
-        let name = self.path.rsplit(['.', '[']).next().unwrap_or_default();
-        let hidden = self.node.origin.is_interpolated() || is_secret_name(name);
+        let secret = self.path.split(['.', '[', ']']).any(is_secret_name);
+        let hidden = secret || self.node.origin.is_interpolated();
         let found = match &self.node.value {
             value if hidden || value.is_container() => value.describe_kind().to_owned(),
             Value::Str(text) if text.chars().count() > 60 => "a long string".to_owned(),

@@ -225,8 +225,8 @@ impl Emitter {
             }
             let inside = end > 0 && end + 1 < chars.len();
             let may_break = here == Some(' ') || start >= end;
-            let pending = end.saturating_sub(start);
-            if fold && inside && may_break && self.column + pending > WIDTH {
+            // After an escape, `start` is one beyond `end`.
+            if fold && inside && may_break && self.column + end > WIDTH + start {
                 if start < end {
                     self.write_chars(&chars[start..end]);
                     start = end;

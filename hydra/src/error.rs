@@ -208,6 +208,12 @@ impl Errors {
         if errors.is_empty() { Ok(()) } else { Err(Self(errors)) }
     }
 
+    /// These, and more after them.
+    pub(crate) fn with(mut self, more: impl IntoIterator<Item = Error>) -> Self {
+        self.0.extend(more);
+        self
+    }
+
     /// The errors, in the order in which they were found.
     pub fn iter(&self) -> std::slice::Iter<'_, Error> {
         self.0.iter()

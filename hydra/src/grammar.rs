@@ -303,8 +303,9 @@ impl<'t> Parser<'t> {
                 None | Some(',' | ']' | '}') => break,
                 _ => {}
             }
-            if self.cursor.eat(":") {
-                pieces.push(Piece::Word(Word::Text(":".to_owned())));
+            if self.cursor.rest().starts_with(':') {
+                let colon = lex::colon(&mut self.cursor).to_owned();
+                pieces.push(Piece::Word(Word::Text(colon)));
             } else if let Some(word) = lex::word(&mut self.cursor) {
                 pieces.push(Piece::Word(word));
             } else {

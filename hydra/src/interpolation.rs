@@ -11,7 +11,7 @@ use crate::Dialect;
 use crate::env::{Environment, ProcessEnvironment};
 use crate::error::{Error, ErrorKind, Errors};
 use crate::grammar::{self, Element, Interpolation, Part};
-use crate::limits::{Budget, MAX_DEPTH, MAX_ERRORS, MAX_INTERPOLATION_DEPTH, Spent};
+use crate::limits::{Budget, MAX_DEPTH, MAX_ERRORS, MAX_RESOLVING, Spent};
 use crate::path;
 use crate::scalar;
 use crate::value::{Key, KeyKind, Map, Node, Value};
@@ -178,6 +178,8 @@ pub(crate) struct Run<'r> {
     active: Vec<Place<'r>>,
     /// The containers that are being built, outermost first.
     building: Vec<*const Node>,
+    /// How many interpolations and arguments lead to one another.
+    depth: usize,
     budget: Budget,
     /// The budget is spent, or enough errors have been found.
     stopped: bool,
@@ -191,6 +193,7 @@ impl<'r> Run<'r> {
             root,
             active: Vec::new(),
             building: Vec::new(),
+            depth: 0,
             budget: Budget::default(),
             stopped: false,
             errors: Vec::new(),
@@ -315,12 +318,6 @@ impl<'r> Run<'r> {
                 format!("recursive interpolation: {} -> {}", circle.join(" -> "), place.path());
             return Err(place.failed(message));
         }
-        if self.active.len() >= MAX_INTERPOLATION_DEPTH {
-            let message = format!(
-                "more than {MAX_INTERPOLATION_DEPTH} interpolations lead to one another here"
-            );
-            return Err(place.error(ErrorKind::Limit(message)));
-        }
         self.pay(0, place)?;
         let parts = grammar::parse_text(text, self.with.dialect)
             .map_err(|error| error.at(&place.node.origin).with_path(place.path()))?;
@@ -358,12 +355,35 @@ impl<'r> Run<'r> {
         }
     }
 
+    fn deeper<T>(
+        &mut self,
+        place: &Place<'r>,
+        go: impl FnOnce(&mut Self) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        if self.depth >= MAX_RESOLVING {
+            let message = format!("more than {MAX_RESOLVING} interpolations lead to one another");
+            return Err(place.error(ErrorKind::Limit(message)));
+        }
+        self.depth += 1;
+        let result = go(self);
+        self.depth -= 1;
+        result
+    }
+
     fn interpolation(
         &mut self,
         interpolation: &Interpolation,
         place: &Place<'r>,
     ) -> Result<Found<'r>, Error> {
         self.pay(0, place)?;
+        self.deeper(place, |run| run.follow(interpolation, place))
+    }
+
+    fn follow(
+        &mut self,
+        interpolation: &Interpolation,
+        place: &Place<'r>,
+    ) -> Result<Found<'r>, Error> {
         match interpolation {
             Interpolation::Node { dots, keys } => {
                 let keys: Vec<_> =
@@ -507,7 +527,7 @@ impl<'r> Run<'r> {
     }
 
     fn argument(&mut self, element: &Element, place: &Place<'r>) -> Result<Node, Error> {
-        let found = self.element(element, place)?;
+        let found = self.deeper(place, |run| run.element(element, place))?;
         let value = self.owned(found);
         Ok(Node::new(value, place.node.origin.clone().interpolated()))
     }
@@ -612,6 +632,20 @@ mod tests {
             text.push_str(&format!("a{level}: ${{a{}}}\n", level - 1));
         }
         assert!(resolved(&text).is_err());
+    }
+
+    #[test]
+    fn the_deepest_that_is_allowed_fits_the_stack_of_a_thread() {
+        let nested =
+            |inside: &str| format!("{}{inside}{}", "${oc.create:[".repeat(10), "]}".repeat(10));
+        let mut text = format!("a0: {}1{}\n", "[".repeat(90), "]".repeat(90));
+        for level in 1..100 {
+            text.push_str(&format!("a{level}: '{}'\n", nested(&format!("${{a{}}}", level - 1))));
+        }
+        assert!(resolved(&text).is_err());
+        let start =
+            format!("a0: {}'{}'{}\n", "[".repeat(90), nested("${oc.env:A}"), "]".repeat(90));
+        assert!(resolved(&start).is_ok());
     }
 
     #[test]

@@ -129,6 +129,12 @@ pub(crate) fn word<'t>(cursor: &mut Cursor<'t>) -> Option<Word<'t>> {
     is_unquoted(first).then(|| Word::Text(cursor.take(first.len_utf8()).to_owned()))
 }
 
+/// A colon within a text, with the blanks after it: they stay even at the end.
+pub(crate) fn colon<'t>(cursor: &mut Cursor<'t>) -> &'t str {
+    let rest = cursor.rest();
+    cursor.take(1 + rest[1..].find(|c| !is_blank(c)).unwrap_or(rest.len() - 1))
+}
+
 fn is_escapable(c: char) -> bool {
     matches!(c, '\\' | '(' | ')' | '[' | ']' | '{' | '}' | ':' | '=' | ',' | ' ' | '\t')
 }

@@ -7,9 +7,11 @@ use crate::value::{Node, Value};
 /// Deepest nesting of lists and mappings, after aliases and interpolations are expanded.
 pub(crate) const MAX_DEPTH: usize = 100;
 
-/// Most interpolations that may be in the middle of being resolved at once, and deepest nesting
-/// within one.
+/// Deepest nesting within the text of one interpolation or override.
 pub(crate) const MAX_INTERPOLATION_DEPTH: usize = 50;
+
+/// Most interpolations and their arguments that may be in the middle of being resolved at once.
+pub(crate) const MAX_RESOLVING: usize = 100;
 
 /// Most nodes of a tree, after aliases and interpolations are expanded.
 pub(crate) const MAX_NODES: usize = 100_000;

@@ -109,6 +109,15 @@ impl Origin {
         self.interpolated
     }
 
+    /// Another place in the same file; the same origin, if it is no file.
+    #[must_use]
+    pub fn moved_to(mut self, to: Span) -> Self {
+        if let Place::File { span, .. } = &mut self.place {
+            *span = to;
+        }
+        self
+    }
+
     /// The text and the place in it, if this was written in a file.
     #[must_use]
     pub fn span(&self) -> Option<(&Source, Span)> {

@@ -2,6 +2,10 @@
 //!
 //! Anchors and merge keys are expanded while reading, under a budget, so that neither an alias
 //! bomb nor a document without end can exhaust the machine.
+//!
+//! The parser follows YAML 1.2 and PyYAML follows 1.1. The differences that are left are rare ones
+//! of flow style: `[-]` is refused here and `[:x]` is read, and PyYAML does it the other way round.
+//! What a scalar means (`yes`, `010`, `1:30`, dates) is as in OmegaConf.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -319,18 +323,19 @@ impl<'s> Loader<'s> {
         self.budget.spend(text.len()).map_err(|limit| limit.at(&origin))?;
         let wrong = |message: String| Error::new(ErrorKind::YamlValue(message), origin.clone());
         let value = match tag {
-            Some(tag) if is_bare(tag) => Value::from_text(text),
-            Some(tag) if tag.is_yaml_core_schema() => match tagged(&tag.suffix, text) {
-                Some(value) => value.map_err(wrong)?,
-                None => return Err(self.unknown_tag(tag, span)),
-            },
-            Some(tag) => return Err(self.unknown_tag(tag, span)),
-            None if style == ScalarStyle::Plain => match scalar::yaml_plain(text).map_err(wrong)? {
+            Some(tag) if !is_bare(tag) && tag.is_yaml_core_schema() => {
+                match tagged(&tag.suffix, text) {
+                    Some(value) => value.map_err(wrong)?,
+                    None => return Err(self.unknown_tag(tag, span)),
+                }
+            }
+            Some(tag) if !is_bare(tag) => return Err(self.unknown_tag(tag, span)),
+            None if style != ScalarStyle::Plain => Value::from_text(text),
+            _ => match scalar::yaml_plain(text).map_err(wrong)? {
                 Plain::Value(value) => value,
                 Plain::Merge => return Ok(sign(PlainSign::Merge, text, origin)),
                 Plain::Default => return Ok(sign(PlainSign::Default, text, origin)),
             },
-            None => Value::from_text(text),
         };
         Ok(Part { node: Node::new(value, origin), plain: None })
     }
@@ -385,7 +390,7 @@ fn sign(plain: PlainSign, text: &str, origin: Origin) -> Part {
     Part { node: Node::new(Value::Str(text.to_owned()), origin), plain: Some(plain) }
 }
 
-/// `!` alone: not a plain scalar, whatever it looks like.
+/// `!` alone: to PyYAML, a request to read the scalar as a plain one, even where it is quoted.
 fn is_bare(tag: &Tag) -> bool {
     tag.handle.is_empty() && tag.suffix == "!" || tag.handle == "!" && tag.suffix.is_empty()
 }

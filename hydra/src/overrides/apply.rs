@@ -141,7 +141,7 @@ impl Change<'_> {
         if python_equal(there, wanted) {
             return Ok(());
         }
-        let secret = self.keys.last().is_some_and(|key| crate::source::is_secret_name(key));
+        let secret = self.keys.iter().any(|key| crate::source::is_secret_name(key));
         Err(self.refuse(if secret {
             "cannot delete: the value differs from the one that is named".to_owned()
         } else {
@@ -218,9 +218,6 @@ impl Change<'_> {
         self.check_index(there, key)?;
         match there.child(key).map(|node| &node.value) {
             Some(value) if value.is_container() => Ok(()),
-            Some(Value::Missing) => {
-                Err(self.refuse(format!("`{key}` is a mandatory value (`???`) that is not set")))
-            }
             _ if strictness == Strictness::Open => Ok(()),
             Some(_) => Err(self.unknown("", there)),
             None => Err(self.unknown(key, there)),

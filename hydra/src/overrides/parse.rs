@@ -266,8 +266,9 @@ impl Parser<'_> {
         while !matches!(self.cursor.peek_past_blanks(), None | Some(',' | ']' | '}' | ')')) {
             if let Some(length) = interpolation_length(self.cursor.rest()) {
                 words.push(Word::Text(self.cursor.take(length).to_owned()));
-            } else if self.cursor.eat(":") {
-                words.push(Word::Text(":".to_owned()));
+            } else if self.cursor.rest().starts_with(':') {
+                let colon = lex::colon(&mut self.cursor).to_owned();
+                words.push(Word::Text(colon));
             } else if let Some(word) = lex::word(&mut self.cursor) {
                 words.push(word);
             } else {
