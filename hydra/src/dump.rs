@@ -485,6 +485,22 @@ mod tests {
     }
 
     #[test]
+    fn double_quoted_text_folds_as_pyyaml_folds_it() {
+        let text = "\n{: é日1 😀😀x\n1b\\éxword 😀blongerword \\😀\t1élongerword a:  ";
+        let origin = crate::Origin::memory();
+        let key = Key::new(KeyKind::Str("word 😀😀: ".into()), origin);
+        let map = Map::from_iter([(key, Node::in_memory(Value::Str(text.into())))]);
+        let expected = concat!(
+            r#"'word 😀😀: ': "\n{: é日1 \U0001F600\U0001F600x\n1b\\éxword "#,
+            r#"\U0001F600blongerword \\\U0001F600\"#,
+            "\n",
+            r#"  \t1élongerword a:  ""#,
+            "\n"
+        );
+        assert_eq!(to_yaml(&Node::in_memory(Value::Map(map))), expected);
+    }
+
+    #[test]
     fn dates_are_quoted() {
         for date in
             ["2024-01-31", "2024-1-3T1:20:30", "2024-1-3 10:20:30.5 +01:00", "2024-1-3 1:20:30Z"]

@@ -555,6 +555,14 @@ mod tests {
     }
 
     #[test]
+    fn a_tree_serializes_as_plain_data_in_its_order() {
+        let text = "b: [1, 2.0, ~]\na: {1: x}\nm: ???\ni: ${b}\n";
+        let node = crate::Document::from_str(text, "c.yaml").unwrap();
+        let json = serde_json::to_string(&node).unwrap();
+        assert_eq!(json, r#"{"b":[1,2.0,null],"a":{"1":"x"},"m":"???","i":"${b}"}"#);
+    }
+
+    #[test]
     fn what_an_interpolation_gave_is_not_in_debug_output() {
         let secret = Node::new(Value::Str("s3cret".into()), Origin::memory().interpolated());
         assert!(!format!("{secret:?}").contains("s3cret"));

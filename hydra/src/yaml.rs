@@ -518,6 +518,13 @@ mod tests {
     }
 
     #[test]
+    fn a_bare_tag_reads_a_scalar_as_a_plain_one() {
+        assert_eq!(load("k: !\n").at("k").unwrap().value, Value::Null);
+        assert_eq!(load("k: ! '1'\n").at("k").unwrap().value, Value::Int(1));
+        assert!(matches!(fail("k: !mine 1\n").kind(), ErrorKind::YamlValue(_)));
+    }
+
+    #[test]
     fn a_value_within_itself_is_an_error() {
         assert!(matches!(fail("a: &a [*a]\n").kind(), ErrorKind::YamlSyntax(_)));
     }

@@ -326,6 +326,22 @@ mod tests {
     }
 
     #[test]
+    fn a_key_below_a_value_that_is_not_set_can_be_added() {
+        let mut node = Document::from_str("m: ???\n", "c.yaml").unwrap();
+        apply_overrides(&mut node, &["m.x=1".to_owned()]).unwrap_err();
+        apply_overrides(&mut node, &["+m.x=1".to_owned()]).unwrap();
+        assert_eq!(node.at("m.x").unwrap().value, Value::Int(1));
+    }
+
+    #[test]
+    fn blanks_after_a_colon_stay_and_others_at_the_end_do_not() {
+        let node = changed(&["a=b:  "]).unwrap();
+        assert_eq!(node.at("a").unwrap().as_str(), Some("b:  "));
+        let node = changed(&["a=b  "]).unwrap();
+        assert_eq!(node.at("a").unwrap().as_str(), Some("b"));
+    }
+
+    #[test]
     fn open_mode_adds_without_a_sign() {
         let mut node = Document::from_str("a: 1\n", "c.yaml").unwrap();
         let overrides = ["b.c=2".to_owned()];
