@@ -459,16 +459,18 @@ pub struct DatasetInfo {
 pub struct CarbonFactor {
     /// Grams of CO2 equivalent a kWh.
     pub intensity: GramsPerKwh,
-    /// ISO 3166-1 alpha-3.
-    pub country_iso_code: String,
+    /// ISO 3166-1 alpha-3; `None` when the factor was given without a country.
+    pub country_iso_code: Option<String>,
     /// English name.
-    pub country_name: String,
+    pub country_name: Option<String>,
     /// State or province, when the factor is a region's.
     pub region: Option<String>,
-    /// Who published it.
+    /// Modelled (a published average of a grid) or assumed (given in the config).
+    pub kind: Source,
+    /// Who published it, with the edition and what it includes.
     pub source: String,
-    /// The year it describes.
-    pub year: u16,
+    /// The year it describes; `None` when it was given in the config.
+    pub year: Option<u16>,
 }
 
 /// What emissions are computed with.

@@ -1,8 +1,38 @@
-//! What it costs: the trait every meter fills in.
+//! What it costs: the trait every meter fills in, the meters, and the sampler that reads them.
+//!
+//! A meter finds its sensors when it is opened and reads them when it is asked; it neither sleeps nor
+//! decides when. [`open_all`] opens what a config asks for and says what is counted, [`Sampler`] keeps
+//! every sensor's cadence, [`survey()`] tells what a machine offers.
+
+pub mod cpu_model;
+mod inventory;
+pub mod nvml;
+mod procfs;
+pub mod ram_model;
+pub mod rapl;
+mod sampler;
+pub mod scripted;
+pub mod select;
+mod survey;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::config::component::metrics::MetricsConfig;
 use crate::error::Problem;
-use crate::record::{Component, DeviceRef, SensorInfo};
+use crate::record::{Component, DeviceRef, SensorInfo, Warning};
+use crate::registry::MeterEntry;
+use crate::units::Seconds;
+
+pub use inventory::{Inventory, open_all};
+pub use sampler::{LiveComponent, Sampler};
+pub use survey::{Survey, SurveyedSensor, survey};
+
+/// The meters of this library, in order of preference within a component.
+#[must_use]
+pub fn entries() -> Vec<MeterEntry> {
+    vec![nvml::ENTRY, rapl::ENTRY, cpu_model::ENTRY, ram_model::ENTRY]
+}
 
 /// Why a read failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -10,6 +40,13 @@ use crate::record::{Component, DeviceRef, SensorInfo};
 pub struct MeterError {
     /// What happened.
     pub message: String,
+}
+
+impl MeterError {
+    /// From what happened, in words.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into() }
+    }
 }
 
 /// A source of readings with one or more sensors.
@@ -37,15 +74,60 @@ pub struct OpenRequest<'a> {
     pub cuda_device_order: Option<String>,
 }
 
+impl OpenRequest<'_> {
+    /// How often sensors without a better cadence of their own are read.
+    #[must_use]
+    pub fn sample_period(&self) -> Seconds {
+        Seconds(self.metrics.sample_period_s)
+    }
+}
+
+/// A component for which a kind of meter has nothing here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Absent {
+    /// GPU, CPU or RAM.
+    pub component: Component,
+    /// The registry name of the meter.
+    pub meter: String,
+    /// Why it has nothing.
+    pub reason: String,
+}
+
+/// A sensor that exists and cannot be read as things stand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Blocked {
+    /// What it would measure.
+    pub component: Component,
+    /// What is in the way; the hint is the remedy.
+    pub problem: Problem,
+}
+
 /// What a meter found on this machine.
 #[derive(Default)]
 pub struct Opened {
     /// Meters with sensors that answer.
     pub meters: Vec<Box<dyn Meter>>,
+    /// Every device of its kind on the machine, selected or not.
+    pub present: Vec<DeviceRef>,
     /// Devices that were selected.
     pub devices: Vec<DeviceRef>,
-    /// Sensors that should answer and do not: a selected GPU that does not exist, a counter without permission.
+    /// What makes the asked-for metering impossible: a selected GPU that does not exist. Stops a run.
     pub problems: Vec<Problem>,
-    /// Components this kind of meter has nothing for on this machine, with the reason.
-    pub absent: Vec<(Component, String)>,
+    /// Sensors that exist and may not be read: another source steps in, and the report says so.
+    pub blocked: Vec<Blocked>,
+    /// What the reader of the figures should know.
+    pub warnings: Vec<Warning>,
+    /// Components this kind of meter has nothing for on this machine.
+    pub absent: Vec<Absent>,
+}
+
+impl Opened {
+    /// Nothing but the reason why there is nothing.
+    #[must_use]
+    pub fn absent(component: Component, meter: &str, reason: impl Into<String>) -> Self {
+        Self {
+            absent: vec![Absent { component, meter: meter.to_owned(), reason: reason.into() }],
+            ..Self::default()
+        }
+    }
 }

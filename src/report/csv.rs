@@ -92,7 +92,7 @@ fn energy(findings: &Findings) -> Vec<Column> {
     let ram = gross(findings, Component::Ram);
     let total = findings.energy.combined.account.gross.value;
     let factor = findings.emissions.factor.as_ref();
-    let country = factor.map(|factor| factor.country_iso_code.clone());
+    let country = factor.and_then(|factor| factor.country_iso_code.clone());
     let region = factor.and_then(|factor| factor.region.clone());
     vec![
         ("energy_emissions_kg_co2eq", number(grams.map(|grams| grams / 1000.0))),
@@ -279,7 +279,7 @@ fn by_part(findings: &Findings) -> Vec<Column> {
 fn carbon(findings: &Findings) -> Vec<Column> {
     let emissions = &findings.emissions;
     let factor = emissions.factor.as_ref();
-    let year = factor.map(|factor| factor.year.to_string());
+    let year = factor.and_then(|factor| factor.year).map(|year| year.to_string());
     vec![
         ("gco2e_per_1000_requests", figure(&emissions.per_1000_requests)),
         ("gco2e_measured", figure(&emissions.measured)),

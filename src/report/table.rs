@@ -294,17 +294,15 @@ fn headline(page: &mut Page, findings: &Findings) {
     let emissions = &findings.emissions;
     let mut text = shown(&emissions.total);
     if let (Some(_), Some(factor)) = (emissions.total.value, &emissions.factor) {
-        let place = factor.region.as_ref().map_or_else(
-            || factor.country_name.clone(),
-            |region| format!("{region}, {}", factor.country_name),
-        );
+        let place = [&factor.region, &factor.country_name].into_iter().flatten();
+        let place: String = place.map(|name| format!("{name}, ")).collect();
+        let year = factor.year.map(|year| format!(" {year}")).unwrap_or_default();
         text.push_str(&format!(
-            " ({} a thousand requests): {}; {} gCO2e/kWh, {place}, {} {}",
+            " ({} a thousand requests): {}; {} gCO2e/kWh, {place}{}{year}",
             digits(emissions.per_1000_requests.value.unwrap_or(f64::NAN)),
             emissions.basis,
             digits(factor.intensity.value()),
-            factor.source,
-            factor.year
+            factor.source
         ));
     }
     page.field("Emissions", &text);

@@ -157,11 +157,12 @@ fn manifest() -> Manifest {
         carbon: CarbonBasis {
             factor: Some(CarbonFactor {
                 intensity: GramsPerKwh(400.0),
-                country_iso_code: "USA".to_owned(),
-                country_name: "United States".to_owned(),
+                country_iso_code: Some("USA".to_owned()),
+                country_name: Some("United States".to_owned()),
                 region: None,
+                kind: Source::Modelled,
                 source: "Test Table".to_owned(),
-                year: 2023,
+                year: Some(2023),
             }),
             missing_reason: None,
             pue: 1.2,

@@ -1,0 +1,310 @@
+//! CPU energy from load, by CodeCarbon's curve, for machines whose processors cannot be read.
+//!
+//! Measures: the share of processor time in use (a trace, always). Models: power = TDP x (0.1 + 0.9 x load^3),
+//! machine-wide, as CodeCarbon 3 does; energy is that power times the time it held, added up. Needs:
+//! `/proc/stat`, and the TDP from the table, from `metrics.cpu_tdp_w`, or 4 W a thread. Limits: the curve knows
+//! nothing of this processor, of clocks or of instructions; CodeCarbon's figures are off by up to 40 %
+//! (arXiv 2509.22092). Example: `cpu.model`, `cpu.utilization`.
+
+use std::sync::LazyLock;
+
+use crate::clock;
+use crate::record::{Component, Quantity, SensorInfo, Source};
+use crate::registry::MeterEntry;
+use crate::units::{Joules, Nanos, Seconds, Watts};
+
+use super::procfs::{self, CpuInfo, CpuTicks};
+use super::{Meter, MeterError, OpenRequest, Opened};
+
+/// The line in the registry.
+pub const ENTRY: MeterEntry = MeterEntry {
+    kind: KIND,
+    summary: "CPU energy modelled from load (CodeCarbon's curve), and CPU utilisation",
+    open,
+};
+
+const KIND: &str = "cpu_model";
+const TABLE: &str = include_str!("../../data/cpu_tdp.csv");
+/// CodeCarbon's figure for a processor that its table lacks.
+const WATTS_PER_THREAD: f64 = 4.0;
+/// Processor time is counted in ticks of 10 ms: a load over less than this is mostly rounding.
+const SHORTEST_LOAD: Seconds = Seconds(0.2);
+const MODEL: usize = 0;
+const ERROR_SOURCE: &str =
+    "arXiv 2509.22092: CodeCarbon's estimates against wall power, errors up to 40 %";
+
+/// CodeCarbon's curve: a tenth of the TDP when idle, all of it at full load.
+#[must_use]
+pub fn power(tdp: Watts, load: f64) -> Watts {
+    tdp * (0.1 + 0.9 * load.powi(3))
+}
+
+/// TDP of one processor by its name in `/proc/cpuinfo`, when the table has exactly that model.
+#[must_use]
+pub fn tdp_of(model: &str) -> Option<Watts> {
+    static ROWS: LazyLock<Vec<(String, Watts)>> = LazyLock::new(|| {
+        let rows = TABLE.lines().skip(1).filter_map(|line| {
+            let (name, watts) = line.rsplit_once(',')?;
+            Some((plain_name(name), Watts(watts.parse().ok()?)))
+        });
+        rows.collect()
+    });
+    let wanted = plain_name(model);
+    ROWS.iter().find(|(name, _)| *name == wanted).map(|(_, tdp)| *tdp)
+}
+
+/// `intel xeon platinum 8358` of `Intel(R) Xeon(R) Platinum 8358 CPU @ 2.60GHz`: the frequency, marks, and words
+/// that say nothing of the model fall away; what is left must be equal.
+fn plain_name(name: &str) -> String {
+    let lower = name.to_lowercase().replace("(r)", " ").replace("(tm)", " ");
+    let model = lower.split('@').next().unwrap_or_default();
+    let says_nothing =
+        |word: &&str| matches!(*word, "cpu" | "processor") || word.ends_with("-core");
+    model.split_whitespace().filter(|word| !says_nothing(word)).collect::<Vec<_>>().join(" ")
+}
+
+/// Where the TDP of the machine came from.
+#[derive(Debug, Clone, PartialEq)]
+struct Tdp {
+    machine: Watts,
+    how: String,
+    /// A TDP that nobody looked up has no bound on its error.
+    known: bool,
+}
+
+fn machine_tdp(given: Option<f64>, info: &CpuInfo) -> Tdp {
+    let sockets = info.sockets;
+    #[expect(clippy::cast_precision_loss, reason = "a machine has fewer than 2^53 processors")]
+    let times = |tdp: Watts, count: usize| tdp * count as f64;
+    if let Some(watts) = given {
+        let how = format!("{watts} W (metrics.cpu_tdp_w) x {sockets} socket(s)");
+        return Tdp { machine: times(Watts(watts), sockets), how, known: true };
+    }
+    let name = info.model.as_deref().unwrap_or("unnamed processor");
+    if let Some(tdp) = info.model.as_deref().and_then(tdp_of) {
+        let how = format!("{} W ({name}, table of TDPs) x {sockets} socket(s)", tdp.value());
+        return Tdp { machine: times(tdp, sockets), how, known: true };
+    }
+    let how = format!(
+        "{WATTS_PER_THREAD} W x {} threads ({name} is not in the table of TDPs; metrics.cpu_tdp_w overrides)",
+        info.threads
+    );
+    Tdp { machine: times(Watts(WATTS_PER_THREAD), info.threads), how, known: false }
+}
+
+/// Energy by the curve, added up from read to read.
+struct Model {
+    tdp: Watts,
+    energy: Joules,
+    read_at: Nanos,
+    power: Watts,
+    /// Ticks and time that the present power was computed from.
+    since: (CpuTicks, Nanos),
+}
+
+impl Model {
+    fn new(tdp: Watts, ticks: CpuTicks, now: Nanos) -> Self {
+        Self {
+            tdp,
+            energy: Joules::ZERO,
+            read_at: now,
+            power: power(tdp, 0.0),
+            since: (ticks, now),
+        }
+    }
+
+    /// Adds the time since the last read at the power of the load in it. Reads in quick succession use the
+    /// load of the last interval that was long enough to have one.
+    fn advance(&mut self, ticks: CpuTicks, now: Nanos) -> Joules {
+        let (from, began) = self.since;
+        let first = self.energy == Joules::ZERO;
+        let load = ticks.load_since(from).filter(|_| first || now.since(began) >= SHORTEST_LOAD);
+        if let Some(load) = load {
+            self.power = power(self.tdp, load);
+            self.since = (ticks, now);
+        }
+        self.energy += self.power * now.since(self.read_at);
+        self.read_at = now;
+        self.energy
+    }
+}
+
+struct CpuMeter {
+    sensors: Vec<SensorInfo>,
+    procfs_root: String,
+    /// `None` when CPU energy is not wanted: utilisation is still a trace.
+    model: Option<Model>,
+    trace: CpuTicks,
+}
+
+impl Meter for CpuMeter {
+    fn sensors(&self) -> &[SensorInfo] {
+        &self.sensors
+    }
+
+    fn read(&mut self, sensor: usize) -> Result<f64, MeterError> {
+        let ticks = procfs::cpu_ticks(&self.procfs_root)?;
+        match &mut self.model {
+            Some(model) if sensor == MODEL => Ok(model.advance(ticks, clock::now()).value()),
+            _ => {
+                let load = ticks.load_since(self.trace).ok_or_else(|| {
+                    MeterError::new("no tick of processor time since the last read")
+                })?;
+                self.trace = ticks;
+                Ok(load)
+            }
+        }
+    }
+}
+
+fn open(request: &OpenRequest<'_>) -> Opened {
+    let root = &request.metrics.procfs_root;
+    let ticks = match procfs::cpu_ticks(root) {
+        Ok(ticks) => ticks,
+        Err(cause) => return Opened::absent(Component::Cpu, KIND, cause.message),
+    };
+    let mut sensors = Vec::new();
+    let mut model = None;
+    if request.metrics.cpu {
+        let info = procfs::cpu_info(root).unwrap_or_default();
+        let tdp = machine_tdp(request.metrics.cpu_tdp_w, &info);
+        sensors.push(model_sensor(&tdp, request.sample_period()));
+        model = Some(Model::new(tdp.machine, ticks, clock::now()));
+    }
+    sensors.push(utilization_sensor(root, request.sample_period()));
+    let meter = CpuMeter { sensors, procfs_root: root.clone(), model, trace: ticks };
+    Opened { meters: vec![Box::new(meter)], ..Opened::default() }
+}
+
+fn model_sensor(tdp: &Tdp, period: Seconds) -> SensorInfo {
+    SensorInfo {
+        name: "cpu.model".to_owned(),
+        meter: KIND.to_owned(),
+        component: Component::Cpu,
+        device: None,
+        quantity: Quantity::EnergyCounter,
+        unit: Quantity::EnergyCounter.unit().to_owned(),
+        source: Source::Modelled,
+        scope: "all processors, all processes of the machine".to_owned(),
+        method: format!(
+            "CodeCarbon 3 load model, P = TDP x (0.1 + 0.9 x load^3), TDP = {:.1} W = {}; energy added up from read to read",
+            tdp.machine.value(),
+            tdp.how
+        ),
+        counted: true,
+        resolution: None,
+        update_period_s: None,
+        sample_period_s: period,
+        wrap_at: None,
+        systematic_relative: tdp.known.then_some(0.40),
+        systematic_source: Some(
+            if tdp.known {
+                ERROR_SOURCE
+            } else {
+                "no bound: the TDP is a guess from the number of threads"
+            }
+            .to_owned(),
+        ),
+    }
+}
+
+fn utilization_sensor(root: &str, period: Seconds) -> SensorInfo {
+    SensorInfo {
+        name: "cpu.utilization".to_owned(),
+        meter: KIND.to_owned(),
+        component: Component::Cpu,
+        device: None,
+        quantity: Quantity::Utilization,
+        unit: Quantity::Utilization.unit().to_owned(),
+        source: Source::Measured,
+        scope: "all processors, all processes of the machine".to_owned(),
+        method: format!("share of ticks in use since the last read, {root}/stat"),
+        counted: false,
+        resolution: None,
+        update_period_s: Some(Seconds(0.01)),
+        sample_period_s: period,
+        wrap_at: None,
+        systematic_relative: None,
+        systematic_source: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn ticks(busy: u64, total: u64) -> CpuTicks {
+        CpuTicks { busy, total }
+    }
+
+    #[test]
+    fn the_curve_is_a_tenth_when_idle_and_all_at_full_load() {
+        assert!((power(Watts(200.0), 0.0).value() - 20.0).abs() < 1e-9);
+        assert!((power(Watts(200.0), 1.0).value() - 200.0).abs() < 1e-9);
+        assert!((power(Watts(200.0), 0.5).value() - 42.5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn names_match_exactly_or_not_at_all() {
+        for (name, tdp) in [
+            ("AMD EPYC 7763 64-Core Processor", Some(280.0)),
+            ("AMD EPYC 9654 96-Core Processor", Some(360.0)),
+            ("Intel(R) Xeon(R) Platinum 8480+", Some(350.0)),
+            ("Intel(R) Xeon(R) Platinum 8358 CPU @ 2.60GHz", Some(250.0)),
+            ("INTEL(R) XEON(R) PLATINUM 8568Y+", Some(350.0)),
+            ("AMD EPYC-Milan Processor", None),
+            ("AMD EPYC", None),
+            ("Intel Xeon Processor (SapphireRapids)", None),
+        ] {
+            assert_eq!(tdp_of(name), tdp.map(Watts), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_processor_gets_four_watts_a_thread_and_no_bound() {
+        let info = CpuInfo { model: Some("Strange 1".to_owned()), sockets: 2, threads: 6 };
+        let tdp = machine_tdp(None, &info);
+        assert_eq!((tdp.machine, tdp.known), (Watts(24.0), false));
+        assert_eq!(machine_tdp(Some(95.0), &info).machine, Watts(190.0));
+    }
+
+    #[test]
+    fn energy_is_the_power_of_each_interval_times_its_length() {
+        let mut model = Model::new(Watts(100.0), ticks(0, 0), Nanos(0));
+        assert_eq!(model.advance(ticks(100, 100), Nanos(SECOND)), Joules(100.0));
+        // Two idle seconds at a tenth of the TDP.
+        let energy = model.advance(ticks(100, 300), Nanos(3 * SECOND));
+        assert!((energy.value() - 120.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn reads_in_quick_succession_keep_the_last_known_load() {
+        let mut model = Model::new(Watts(100.0), ticks(0, 0), Nanos(0));
+        model.advance(ticks(100, 100), Nanos(SECOND));
+        let energy = model.advance(ticks(100, 102), Nanos(SECOND + SECOND / 100));
+        assert!((energy.value() - 101.0).abs() < 1e-9);
+    }
+
+    proptest! {
+        #[test]
+        fn modelled_energy_never_falls_and_stays_between_idle_and_tdp(
+            steps in prop::collection::vec((0_u64..200, 0_u64..200, 1_u64..3_000_000_000), 1..60)
+        ) {
+            let mut model = Model::new(Watts(100.0), ticks(0, 0), Nanos(0));
+            let (mut busy, mut total, mut now, mut last) = (0, 0, 0, 0.0);
+            for (in_use, idle, wait) in steps {
+                busy += in_use;
+                total += in_use + idle;
+                now += wait;
+                let energy = model.advance(ticks(busy, total), Nanos(now)).value();
+                let power = (energy - last) / Nanos(wait).since(Nanos(0)).value();
+                prop_assert!((9.999..=100.001).contains(&power), "{power}");
+                last = energy;
+            }
+        }
+    }
+}

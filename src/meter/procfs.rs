@@ -1,0 +1,154 @@
+//! The few lines of `/proc` that the models need, read and parsed.
+
+use std::fs;
+use std::path::Path;
+
+use super::MeterError;
+
+/// Processor time since boot, in ticks, summed over all logical processors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct CpuTicks {
+    /// Ticks in use.
+    pub busy: u64,
+    /// All ticks.
+    pub total: u64,
+}
+
+impl CpuTicks {
+    /// Share of time in use since `earlier`, 0 to 1; `None` when no tick has passed.
+    #[expect(clippy::cast_precision_loss, reason = "differences of ticks are far below 2^53")]
+    pub(super) fn load_since(self, earlier: Self) -> Option<f64> {
+        let total = self.total.checked_sub(earlier.total).filter(|ticks| *ticks > 0)?;
+        let busy = self.busy.saturating_sub(earlier.busy);
+        Some((busy as f64 / total as f64).clamp(0.0, 1.0))
+    }
+}
+
+/// What `/proc/cpuinfo` tells.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct CpuInfo {
+    /// Model name of the first processor.
+    pub model: Option<String>,
+    /// Sockets; 1 where it is not told.
+    pub sockets: usize,
+    /// Logical processors.
+    pub threads: usize,
+}
+
+/// Bytes of main memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Memory {
+    /// `MemTotal`.
+    pub total: u64,
+    /// `MemTotal` less `MemAvailable`.
+    pub used: Option<u64>,
+}
+
+fn read(root: &str, name: &str) -> Result<String, MeterError> {
+    let path = Path::new(root).join(name);
+    fs::read_to_string(&path)
+        .map_err(|cause| MeterError::new(format!("cannot read {}: {cause}", path.display())))
+}
+
+pub(super) fn cpu_ticks(root: &str) -> Result<CpuTicks, MeterError> {
+    parse_stat(&read(root, "stat")?)
+        .ok_or_else(|| MeterError::new(format!("{root}/stat has no line of processor times")))
+}
+
+pub(super) fn cpu_info(root: &str) -> Result<CpuInfo, MeterError> {
+    Ok(parse_cpuinfo(&read(root, "cpuinfo")?))
+}
+
+pub(super) fn memory(root: &str) -> Result<Memory, MeterError> {
+    parse_meminfo(&read(root, "meminfo")?)
+        .ok_or_else(|| MeterError::new(format!("{root}/meminfo has no MemTotal")))
+}
+
+/// Columns: user nice system idle iowait irq softirq steal guest guest_nice. Guest time is inside user
+/// time already; idle and iowait are not in use; stolen time is, as psutil (and so CodeCarbon) has it.
+fn parse_stat(text: &str) -> Option<CpuTicks> {
+    const COUNTED: usize = 8;
+    let line = text.lines().find_map(|line| line.strip_prefix("cpu "))?;
+    let ticks: Vec<u64> = line
+        .split_ascii_whitespace()
+        .take(COUNTED)
+        .map(str::parse)
+        .collect::<Result<_, _>>()
+        .ok()?;
+    let [_, _, _, idle, ..] = ticks[..] else { return None };
+    let iowait = ticks.get(4).copied().unwrap_or(0);
+    let total = ticks.iter().try_fold(0_u64, |sum, ticks| sum.checked_add(*ticks))?;
+    Some(CpuTicks { busy: total - idle - iowait, total })
+}
+
+fn parse_cpuinfo(text: &str) -> CpuInfo {
+    let fields = |wanted: &'static str| {
+        text.lines().filter_map(move |line| {
+            let (key, value) = line.split_once(':')?;
+            (key.trim() == wanted).then(|| value.trim())
+        })
+    };
+    let mut sockets: Vec<&str> = fields("physical id").collect();
+    sockets.sort_unstable();
+    sockets.dedup();
+    CpuInfo {
+        model: fields("model name").find(|name| !name.is_empty()).map(str::to_owned),
+        sockets: sockets.len().max(1),
+        threads: fields("processor").filter(|id| id.parse::<u32>().is_ok()).count().max(1),
+    }
+}
+
+fn parse_meminfo(text: &str) -> Option<Memory> {
+    let bytes = |key: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
+        let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+        kib.checked_mul(1024)
+    };
+    let total = bytes("MemTotal")?;
+    Some(Memory { total, used: bytes("MemAvailable").map(|free| total.saturating_sub(free)) })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn guest_time_is_not_counted_twice_and_stolen_time_is_busy() {
+        let text = "cpu  100 0 20 70 5 1 2 2 90 10\ncpu0 1 2 3 4\n";
+        assert_eq!(parse_stat(text), Some(CpuTicks { busy: 125, total: 200 }));
+    }
+
+    #[test]
+    fn sockets_and_threads_are_counted() {
+        let text = "processor\t: 0\nmodel name\t: AMD EPYC 7763 64-Core Processor\nphysical id\t: 0\n\n\
+                    processor\t: 1\nmodel name\t: AMD EPYC 7763 64-Core Processor\nphysical id\t: 1\n";
+        let info = parse_cpuinfo(text);
+        assert_eq!((info.sockets, info.threads), (2, 2));
+        assert_eq!(info.model.as_deref(), Some("AMD EPYC 7763 64-Core Processor"));
+    }
+
+    #[test]
+    fn memory_in_use_is_total_less_available() {
+        let text = "MemTotal:       1000 kB\nMemFree: 1 kB\nMemAvailable:    400 kB\n";
+        assert_eq!(parse_meminfo(text), Some(Memory { total: 1_024_000, used: Some(614_400) }));
+    }
+
+    proptest! {
+        #[test]
+        fn load_is_a_share_whatever_the_ticks_do(
+            a in (0_u64..1 << 40, 0_u64..1 << 40), b in (0_u64..1 << 40, 0_u64..1 << 40)
+        ) {
+            let ticks = |(busy, idle): (u64, u64)| CpuTicks { busy, total: busy + idle };
+            if let Some(load) = ticks(b).load_since(ticks(a)) {
+                prop_assert!((0.0..=1.0).contains(&load));
+            }
+        }
+
+        #[test]
+        fn no_text_panics_the_parsers(text in "(?s).{0,200}") {
+            let _ = (parse_stat(&text), parse_cpuinfo(&text), parse_meminfo(&text));
+        }
+    }
+}
