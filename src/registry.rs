@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use crate::backend::{Backend, BackendError, Host};
 use crate::config::component::backend::BackendConfig;
-use crate::meter::{OpenRequest, Opened};
 use crate::report::ReporterEntry;
 
 /// Builds a backend from its settings.
@@ -21,16 +20,7 @@ pub struct BackendEntry {
     pub build: BuildBackend,
 }
 
-/// A meter by name.
-#[derive(Clone, Copy)]
-pub struct MeterEntry {
-    /// Its name in provenance.
-    pub kind: &'static str,
-    /// One line for help texts.
-    pub summary: &'static str,
-    /// Looks for its sensors.
-    pub open: fn(&OpenRequest<'_>) -> Opened,
-}
+pub use crate::meter::MeterEntry;
 
 /// Everything that can be chosen by name.
 #[derive(Clone, Default)]

@@ -10,11 +10,10 @@ use std::sync::LazyLock;
 
 use crate::clock;
 use crate::record::{Component, Quantity, SensorInfo, Source};
-use crate::registry::MeterEntry;
 use crate::units::{Joules, Nanos, Seconds, Watts};
 
 use super::procfs::{self, CpuInfo, CpuTicks};
-use super::{Meter, MeterError, OpenRequest, Opened};
+use super::{Meter, MeterEntry, MeterError, OpenRequest, Opened};
 
 /// The line in the registry.
 pub const ENTRY: MeterEntry = MeterEntry {
@@ -134,7 +133,24 @@ struct CpuMeter {
     procfs_root: String,
     /// `None` when CPU energy is not wanted: utilisation is still a trace.
     model: Option<Model>,
-    trace: CpuTicks,
+    trace: Trace,
+}
+
+/// The share of ticks in use between two reads; the first is since the machine started.
+#[derive(Default)]
+struct Trace {
+    from: CpuTicks,
+    load: Option<f64>,
+}
+
+impl Trace {
+    /// Two reads within one tick have the same load.
+    fn advance(&mut self, ticks: CpuTicks) -> Option<f64> {
+        if let Some(load) = ticks.load_since(self.from) {
+            *self = Self { from: ticks, load: Some(load) };
+        }
+        self.load
+    }
 }
 
 impl Meter for CpuMeter {
@@ -146,13 +162,10 @@ impl Meter for CpuMeter {
         let ticks = procfs::cpu_ticks(&self.procfs_root)?;
         match &mut self.model {
             Some(model) if sensor == MODEL => Ok(model.advance(ticks, clock::now()).value()),
-            _ => {
-                let load = ticks.load_since(self.trace).ok_or_else(|| {
-                    MeterError::new("no tick of processor time since the last read")
-                })?;
-                self.trace = ticks;
-                Ok(load)
-            }
+            _ => self
+                .trace
+                .advance(ticks)
+                .ok_or_else(|| MeterError::new("no tick of processor time since the start")),
         }
     }
 }
@@ -172,7 +185,7 @@ fn open(request: &OpenRequest<'_>) -> Opened {
         model = Some(Model::new(tdp.machine, ticks, clock::now()));
     }
     sensors.push(utilization_sensor(root, request.sample_period()));
-    let meter = CpuMeter { sensors, procfs_root: root.clone(), model, trace: ticks };
+    let meter = CpuMeter { sensors, procfs_root: root.clone(), model, trace: Trace::default() };
     Opened { meters: vec![Box::new(meter)], ..Opened::default() }
 }
 
@@ -185,7 +198,7 @@ fn model_sensor(tdp: &Tdp, period: Seconds) -> SensorInfo {
         quantity: Quantity::EnergyCounter,
         unit: Quantity::EnergyCounter.unit().to_owned(),
         source: Source::Modelled,
-        scope: "all processors, all processes of the machine".to_owned(),
+        scope: "all processors".to_owned(),
         method: format!(
             "CodeCarbon 3 load model, P = TDP x (0.1 + 0.9 x load^3), TDP = {:.1} W = {}; energy added up from read to read",
             tdp.machine.value(),
@@ -217,8 +230,10 @@ fn utilization_sensor(root: &str, period: Seconds) -> SensorInfo {
         quantity: Quantity::Utilization,
         unit: Quantity::Utilization.unit().to_owned(),
         source: Source::Measured,
-        scope: "all processors, all processes of the machine".to_owned(),
-        method: format!("share of ticks in use since the last read, {root}/stat"),
+        scope: "all processors".to_owned(),
+        method: format!(
+            "share of ticks in use since the last read (the first: since the start), {root}/stat"
+        ),
         counted: false,
         resolution: None,
         update_period_s: Some(Seconds(0.01)),

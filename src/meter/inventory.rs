@@ -2,9 +2,8 @@
 
 use crate::error::{Problem, Problems};
 use crate::record::{Component, ComponentScope, DeviceRef, Quantity, SensorInfo, Source, Warning};
-use crate::registry::MeterEntry;
 
-use super::{Absent, Blocked, Meter, MeterError, OpenRequest, Opened};
+use super::{Absent, Blocked, Meter, MeterEntry, MeterError, OpenRequest, Opened};
 
 const COMPONENTS: [Component; 3] = [Component::Gpu, Component::Cpu, Component::Ram];
 
@@ -116,7 +115,7 @@ impl Inventory {
             Component::Cpu => metrics.cpu,
             Component::Ram => metrics.ram,
         };
-        let parts: Vec<String> = self.counted(component).map(part).collect();
+        let parts = parts(component, self.counted(component));
         let reason = if !metrics.enabled {
             "metrics.enabled is false".to_owned()
         } else if !wanted {
@@ -124,7 +123,7 @@ impl Inventory {
         } else if parts.is_empty() {
             self.why_nothing(component)
         } else {
-            join(&parts)
+            parts.join("; ")
         };
         ComponentScope { component, counted: !parts.is_empty(), reason }
     }
@@ -150,10 +149,7 @@ impl Inventory {
         let names = |scopes: &[&ComponentScope]| {
             scopes.iter().map(|scope| scope.component.as_str().to_uppercase()).collect::<Vec<_>>()
         };
-        let inside: Vec<String> = counted
-            .iter()
-            .map(|scope| format!("{}: {}", scope.component.as_str().to_uppercase(), scope.reason))
-            .collect();
+        let inside: Vec<&str> = counted.iter().map(|scope| scope.reason.as_str()).collect();
         let outside = if left_out.is_empty() {
             "the rest of the machine".to_owned()
         } else {
@@ -175,20 +171,36 @@ fn not_readable(blocked: &[Blocked]) -> Option<Warning> {
     Some(Warning::new("sensor_not_readable", message))
 }
 
-/// `GPU 0 (NVIDIA H100 80GB HBM3, GPU-4f1c...), whole board with its memory, measured`.
-fn part(sensor: &SensorInfo) -> String {
-    let how = match (sensor.source, sensor.quantity) {
-        (Source::Measured, Quantity::EnergyCounter) => "measured by its energy counter",
+/// What is counted of a component: a GPU each, other sensors together where they count in the same way.
+/// `GPU 0 (NVIDIA H100 80GB HBM3, GPU-4f1c...), whole board with its memory, measured by energy counter`,
+/// `CPU (package-0 without DRAM), measured by energy counter, all processes of the machine included`.
+fn parts<'a>(component: Component, sensors: impl Iterator<Item = &'a SensorInfo>) -> Vec<String> {
+    let mut groups: Vec<(&str, Vec<String>)> = Vec::new();
+    let mut gpus = Vec::new();
+    for sensor in sensors {
+        let how = how(sensor);
+        if let (Component::Gpu, Some(gpu)) = (component, &sensor.device) {
+            let DeviceRef { index, name, uuid } = gpu;
+            gpus.push(format!("GPU {index} ({name}, {uuid}), {}, {how}", sensor.scope));
+        } else if let Some((_, scopes)) = groups.iter_mut().find(|(group, _)| *group == how) {
+            scopes.push(sensor.scope.clone());
+        } else {
+            groups.push((how, vec![sensor.scope.clone()]));
+        }
+    }
+    let name = component.as_str().to_uppercase();
+    let grouped = groups.into_iter().map(|(how, scopes)| {
+        format!("{name} ({}), {how}, all processes of the machine included", join(&scopes))
+    });
+    gpus.into_iter().chain(grouped).collect()
+}
+
+const fn how(sensor: &SensorInfo) -> &'static str {
+    match (sensor.source, sensor.quantity) {
+        (Source::Measured, Quantity::EnergyCounter) => "measured by energy counter",
         (Source::Measured, _) => "measured, power integrated over time",
         (Source::Modelled, _) => "modelled",
         (Source::Assumed, _) => "assumed",
-    };
-    match (&sensor.device, sensor.component) {
-        (Some(device), Component::Gpu) => format!(
-            "GPU {} ({}, {}), {}, {how}",
-            device.index, device.name, device.uuid, sensor.scope
-        ),
-        _ => format!("{}, {how}", sensor.scope),
     }
 }
 

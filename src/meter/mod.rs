@@ -21,12 +21,22 @@ use serde::{Deserialize, Serialize};
 use crate::config::component::metrics::MetricsConfig;
 use crate::error::Problem;
 use crate::record::{Component, DeviceRef, SensorInfo, Warning};
-use crate::registry::MeterEntry;
 use crate::units::Seconds;
 
 pub use inventory::{Inventory, open_all};
 pub use sampler::{LiveComponent, Sampler};
 pub use survey::{Survey, SurveyedSensor, survey};
+
+/// A kind of meter by name.
+#[derive(Clone, Copy)]
+pub struct MeterEntry {
+    /// Its name in provenance.
+    pub kind: &'static str,
+    /// One line for help texts.
+    pub summary: &'static str,
+    /// Looks for its sensors.
+    pub open: fn(&OpenRequest<'_>) -> Opened,
+}
 
 /// The meters of this library, in order of preference within a component.
 #[must_use]

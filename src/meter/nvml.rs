@@ -18,11 +18,10 @@ use nvml_wrapper::{Device, Nvml};
 use crate::config::component::metrics::MetricsConfig;
 use crate::error::Problem;
 use crate::record::{Component, DeviceRef, Quantity, SensorInfo, Source, Warning};
-use crate::registry::MeterEntry;
 use crate::units::Seconds;
 
 use super::select::{Wanted, listing, select};
-use super::{Meter, MeterError, OpenRequest, Opened};
+use super::{Meter, MeterEntry, MeterError, OpenRequest, Opened};
 
 /// The line in the registry.
 pub const ENTRY: MeterEntry = MeterEntry {

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::MeterError;
 
 /// Processor time since boot, in ticks, summed over all logical processors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct CpuTicks {
     /// Ticks in use.
     pub busy: u64,

@@ -6,11 +6,10 @@
 //! Example: `ram.model`, `ram.used`.
 
 use crate::record::{Component, Quantity, SensorInfo, Source};
-use crate::registry::MeterEntry;
 use crate::units::{Seconds, Watts};
 
 use super::procfs;
-use super::{Meter, MeterError, OpenRequest, Opened};
+use super::{Meter, MeterEntry, MeterError, OpenRequest, Opened};
 
 /// The line in the registry.
 pub const ENTRY: MeterEntry = MeterEntry {
@@ -167,7 +166,7 @@ fn power_sensor() -> SensorInfo {
         quantity: Quantity::Power,
         unit: Quantity::Power.unit().to_owned(),
         source: Source::Modelled,
-        scope: "all memory of the machine".to_owned(),
+        scope: "all memory".to_owned(),
         method: String::new(),
         counted: true,
         resolution: None,
@@ -185,7 +184,7 @@ fn used_sensor(root: &str, period: Seconds) -> SensorInfo {
         quantity: Quantity::Memory,
         unit: Quantity::Memory.unit().to_owned(),
         source: Source::Measured,
-        scope: "all processes of the machine".to_owned(),
+        scope: "all memory".to_owned(),
         method: format!("MemTotal less MemAvailable, {root}/meminfo"),
         counted: false,
         resolution: Some(1024.0),

@@ -13,10 +13,9 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Problem;
 use crate::record::{Component, DeviceRef, Quantity, SensorInfo, Source};
-use crate::registry::MeterEntry;
 use crate::units::Seconds;
 
-use super::{Absent, Blocked, Meter, MeterError, OpenRequest, Opened};
+use super::{Absent, Blocked, Meter, MeterEntry, MeterError, OpenRequest, Opened};
 
 /// The line in the registry.
 pub const ENTRY: MeterEntry = MeterEntry {
@@ -260,8 +259,8 @@ fn describe(zone: &Zone, index: usize, wrap_at: Option<f64>, period: Seconds) ->
 
 fn scope(role: Role, name: &str, package: &str) -> String {
     match role {
-        Role::Package => format!("{package} without DRAM, all processes of the machine"),
-        Role::Dram => format!("DRAM of {package}, all processes of the machine"),
+        Role::Package => format!("{package} without DRAM"),
+        Role::Dram => format!("DRAM of {package}"),
         Role::Listed if name == "psys" => {
             "the whole platform, packages included: beside them, never added".to_owned()
         }

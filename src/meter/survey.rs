@@ -6,10 +6,9 @@ use serde::Serialize;
 use crate::clock;
 use crate::error::Problem;
 use crate::record::{ComponentScope, DeviceRef, SensorInfo, Warning};
-use crate::registry::MeterEntry;
 use crate::units::Seconds;
 
-use super::{Absent, Blocked, Inventory, Meter, OpenRequest, open_all};
+use super::{Absent, Blocked, Inventory, Meter, MeterEntry, OpenRequest, open_all};
 
 /// One sensor with a reading taken now.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
