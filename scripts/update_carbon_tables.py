@@ -27,9 +27,14 @@ KILOGRAMS_PER_POUND = 0.45359237
 NOT_A_FIGURE = 0.0
 
 
-def read(path):
+def read(path, first_column=None):
+    """The rows as dictionaries; with first_column, what stands above the line that has it is skipped."""
     with open(path, newline="", encoding="utf-8-sig") as file:
-        return list(csv.DictReader(file))
+        lines = list(csv.reader(file))
+    start = next((i for i, line in enumerate(lines) if first_column in (None, *line)), None)
+    if start is None:
+        sys.exit(f"{path}: no column {first_column}")
+    return [dict(zip(lines[start], line)) for line in lines[start + 1 :]]
 
 
 def write(path, rows):
@@ -76,7 +81,7 @@ def update_countries(path):
 
 def update_states(path, year):
     rates = {}
-    for row in read(path):
+    for row in read(path, "PSTATABB"):
         key = next(k for k in row if k.startswith("ST") and k.endswith("C2ERTA"))
         if row[key]:
             rates[row["PSTATABB"]] = float(row[key].replace(",", "")) * KILOGRAMS_PER_POUND
