@@ -1,5 +1,7 @@
 //! Who answers: the trait every backend fills in.
 
+pub mod openai;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -49,6 +51,14 @@ pub enum StreamEvent<'a> {
     Reasoning(&'a str),
     /// Part of a tool call.
     ToolCall(&'a str),
+    /// A whole answer at once, from a request that was not streamed. It says nothing of when the first token
+    /// came: it counts as output, not as a token event.
+    Whole {
+        /// The generated text, tool calls included.
+        content: &'a str,
+        /// The generated reasoning; empty when there is none.
+        reasoning: &'a str,
+    },
 }
 
 /// Where a backend tells what happens; each event carries the moment it was received.
