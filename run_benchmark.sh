@@ -27,7 +27,8 @@ if [ $# -gt 0 ] && [[ $1 != *=* ]] && [[ $1 != -* ]]; then
   [ -e "$config" ] || [ ! -e "$repo/$config" ] || config=$repo/$config
 fi
 
-target=${CARGO_TARGET_DIR:-$repo/target}
+target=${CARGO_TARGET_DIR:-target}
+[[ $target = /* ]] || target=$repo/$target
 program=$target/release/ai-energy-benchmark
 if [ ! -x "$program" ]; then
   echo "building ai-energy-benchmark (once; some minutes): RUSTFLAGS='${RUSTFLAGS:-}' cargo build --release" >&2
@@ -35,6 +36,7 @@ fi
 # Cargo decides whether there is something to build; --quiet keeps it silent when there is not.
 quiet=--quiet
 [ -x "$program" ] || quiet=
+# From the repository's folder, so that its toolchain and settings hold wherever this was started.
 # shellcheck disable=SC2086
-cargo build $quiet --locked --release --manifest-path "$repo/Cargo.toml" -p ai-energy-benchmark-cli >&2
+(cd "$repo" && cargo build $quiet --locked --release -p ai-energy-benchmark-cli >&2)
 exec "$program" run "$config" "$@"

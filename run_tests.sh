@@ -30,7 +30,7 @@ note() {
 skip() {
   skipped=$((skipped + ${2:-1}))
   summary+=("$(printf '%-8s %5s   %s' SKIPPED "x${2:-1}" "$1")")
-  printf '\n*** SKIPPED: %s\n' "$1"
+  printf '\n*** SKIPPED (%s): %s\n' "${2:-1}" "$1"
 }
 
 # A check that passes or fails as a whole.
@@ -103,7 +103,7 @@ tools() {
 
 clippy() { cargo clippy --locked --workspace --all-targets -- -D warnings; }
 build() { cargo build --locked --workspace --all-targets; }
-xtask() { "${CARGO_TARGET_DIR:-target}/debug/xtask" "$@"; }
+xtask() { CARGO_MANIFEST_DIR=$PWD/xtask "${CARGO_TARGET_DIR:-target}/debug/xtask" "$@"; }
 deny() { cargo deny --all-features --log-level error check bans licenses sources; }
 rustdoc() { RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps --document-private-items --quiet; }
 
@@ -122,8 +122,9 @@ PYTHON
 
 scripts_lint() {
   if command -v shellcheck >/dev/null; then
+    # SC2317: functions here are called by name, through `check`.
     # shellcheck disable=SC2046
-    check "shellcheck" shellcheck $(shell_scripts)
+    check "shellcheck" shellcheck --exclude SC2317 $(shell_scripts)
   else
     skip "shellcheck is not installed"
   fi
@@ -148,7 +149,7 @@ peer_tests() {
   heading "peers: llama-server and SmolLM2"
   peers || code=$?
   if [ "$code" = 3 ]; then
-    skip "$number tests against a real llama-server: it cannot be had here" "$number"
+    skip "tests against a real llama-server: it cannot be had here" "$number"
   elif [ "$code" != 0 ]; then
     failed=$((failed + 1))
     note FAILED $((SECONDS - from)) "peers: llama-server and SmolLM2"
@@ -157,9 +158,9 @@ peer_tests() {
       nextest --run-ignored only --no-tests pass -E 'test(/(^|::)peer_/)'
   fi
   number=$(ignored_tests -E 'test(/(^|::)gpu_/)' | wc -l)
-  [ "$number" = 0 ] || skip "$number tests that need a GPU: ./run_tests.sh --gpu" "$number"
+  [ "$number" = 0 ] || skip "tests that need a GPU: ./run_tests.sh --gpu" "$number"
   number=$(ignored_tests -E 'not test(/(^|::)(gpu|peer)_/)' | wc -l)
-  [ "$number" = 0 ] || skip "$number tests are ignored for other reasons" "$number"
+  [ "$number" = 0 ] || skip "tests ignored for other reasons" "$number"
 }
 
 # Format and lints first: they are quick and need no code generation. Everything after the build reuses it.
@@ -176,7 +177,7 @@ everything() {
   tests "unit and integration tests (nextest)" 'Summary \[' nextest
   peer_tests
   tests "documentation tests" '^test result' cargo test --locked --workspace --doc --quiet
-  [ "$ignored" = 0 ] || skip "$ignored documentation examples that are not run" "$ignored"
+  [ "$ignored" = 0 ] || skip "documentation examples that are not run" "$ignored"
   check "rustdoc" rustdoc
   check "scripts parse" scripts_parse
   scripts_lint

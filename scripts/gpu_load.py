@@ -3,7 +3,7 @@
     gpu_load.py load    --seconds N --out FILE      multiply matrices until N seconds have passed or SIGTERM comes
     gpu_load.py compare --load FILE --run FOLDER --uuid UUID
 
-`load` needs PyTorch. It reads the GPU's energy counter (NVML, by ctypes) every 20 ms on CLOCK_MONOTONIC, the clock of
+`load` needs PyTorch. It reads the GPU's energy counter (NVML, by ctypes) every 50 ms on CLOCK_MONOTONIC, the clock of
 the run's records, so that `compare` can put both on one axis: over the time that both cover, the energies have to
 agree, since they are readings of one counter.
 """
@@ -17,9 +17,10 @@ import sys
 import threading
 import time
 
-# Two readers of a counter that is renewed some 10 to 50 times a second differ by at most one renewal at each end;
-# over the seconds compared here that is well under this share.
+# Two readers of a counter that is renewed about every 100 ms differ by at most one renewal at each end: over the
+# seconds asked for here that is under this share.
 TOLERANCE = 0.01
+SHORTEST = 20.0
 
 
 class Counter:
@@ -58,7 +59,7 @@ def load(seconds, out):
             before = time.monotonic_ns()
             value = counter.read()
             readings.append(((before + time.monotonic_ns()) // 2, value))
-            time.sleep(0.02)
+            time.sleep(0.05)
 
     left = torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16)
     right = torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16)
@@ -112,6 +113,8 @@ def compare(load_file, run, uuid):
     if len(common) < 2:
         sys.exit(f"only {len(common)} samples of the run lie within the load's time")
     seconds = (common[-1][0] - common[0][0]) / 1e9
+    if seconds < SHORTEST:
+        sys.exit(f"only {seconds:.1f} s in common, {SHORTEST:.0f} s are needed")
     of_run = common[-1][1] - common[0][1]
     of_load = (interpolate(readings, common[-1][0]) - interpolate(readings, common[0][0])) / 1000
     difference = abs(of_run - of_load) / of_load

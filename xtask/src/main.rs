@@ -47,9 +47,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// The repository's root: where `cargo xtask` was built.
+/// The repository's root. `cargo run` says where it is now; a target folder may be shared by several checkouts.
 fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf).unwrap_or_default()
+    let here = std::env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+    here.parent().map(Path::to_path_buf).unwrap_or_default()
 }
 
 /// A reader that went away (`| head`) is no failure of the chore.

@@ -26,7 +26,7 @@ pub(crate) struct Room {
 }
 
 const NO_IO: &[&str] = &["tokio", "hyper", "std::fs", "std::net", "std::process", "std::thread"];
-const NO_TIMERS: &[&str] = &["tokio::time", "std::thread::sleep"];
+const NO_TIMERS: &[&str] = &["tokio::time"];
 
 /// The import table of the library, in the order of the data flow.
 pub(crate) const ROOMS: &[Room] = &[
@@ -72,26 +72,26 @@ pub(crate) const ROOMS: &[Room] = &[
     Room {
         name: "backend",
         may: &[CONFIG_COMPONENT, "prompt", "record", "units", "clock", "error"],
-        never: "meter, analysis, report, tokio time",
-        banned: NO_TIMERS,
+        never: "meter, analysis, report",
+        banned: &[],
     },
     Room {
         name: "meter",
         may: &[CONFIG_COMPONENT, "record", "units", "clock", "error"],
         never: "backend, load, analysis",
-        banned: NO_TIMERS,
+        banned: &[],
     },
     Room {
         name: "carbon",
         may: &[CONFIG_COMPONENT, "record", "units", "error"],
         never: "backend, load",
-        banned: NO_TIMERS,
+        banned: &[],
     },
     Room {
         name: "registry",
         may: &["config", "dataset", "load", "backend", "meter", "report", "record", "error"],
         never: "run, analysis",
-        banned: NO_TIMERS,
+        banned: &[],
     },
     Room {
         name: "run",
@@ -112,7 +112,7 @@ pub(crate) const ROOMS: &[Room] = &[
         name: "report",
         may: &[CONFIG_COMPONENT, "analysis", "record", "units", "error"],
         never: "run, meter, backend",
-        banned: NO_TIMERS,
+        banned: &[],
     },
 ];
 
