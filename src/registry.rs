@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::backend::{Backend, BackendError, Host};
 use crate::config::component::backend::BackendConfig;
+use crate::dataset::DatasetFormat;
 use crate::meter::{OpenRequest, Opened};
 use crate::report::ReporterEntry;
 
@@ -41,4 +42,6 @@ pub struct Registry {
     pub meters: Vec<MeterEntry>,
     /// What findings can become.
     pub reporters: Vec<ReporterEntry>,
+    /// Which files of prompts can be read.
+    pub datasets: Vec<DatasetFormat>,
 }

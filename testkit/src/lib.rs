@@ -1,1 +1,3 @@
 //! Placeholder of the workspace member; its room fills it.
+
+pub mod hub;
