@@ -448,7 +448,7 @@ pub struct DatasetInfo {
     pub revision: Option<String>,
     /// Files read, relative to the dataset, each with its SHA-256.
     pub files: BTreeMap<String, String>,
-    /// Rows in the split.
+    /// Rows in those files, used or not. Files of the split that were not needed are not among them.
     pub rows: u64,
     /// Rows used.
     pub used: u64,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::backend::{Backend, BackendError, Host};
 use crate::config::component::backend::BackendConfig;
+use crate::dataset::DatasetFormat;
 use crate::report::ReporterEntry;
 
 /// Builds a backend from its settings.
@@ -31,4 +32,6 @@ pub struct Registry {
     pub meters: Vec<MeterEntry>,
     /// What findings can become.
     pub reporters: Vec<ReporterEntry>,
+    /// Which files of prompts can be read.
+    pub datasets: Vec<DatasetFormat>,
 }

@@ -1,12 +1,192 @@
-//! Where prompts come from.
+//! Where prompts come from: a built-in set, a file, a folder, or a HuggingFace dataset.
+//!
+//! `scenario.dataset_name` is resolved in this order:
+//!
+//! 1. `builtin`: a small set written for this project;
+//! 2. an existing file, read by its extension;
+//! 3. an existing folder, laid out as dataset repositories are;
+//! 4. a HuggingFace id (`name` or `org/name`), from the hub's cache on this machine or from the hub.
+//!
+//! A name that looks like a path and does not exist is an error, never a hub id.
 
+mod builtin;
+mod cell;
+mod csv;
+mod digest;
+pub mod hub;
+mod json;
+mod jsonl;
+mod layout;
+mod lines;
+mod pick;
+mod problem;
+mod source;
+mod text;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+
+use crate::config::component::scenario::ScenarioConfig;
 use crate::prompt::Prompt;
+use crate::record::{DatasetInfo, Warning};
+
+pub use cell::Cell;
+pub use problem::DatasetError;
+
+use hub::HubEnv;
+use pick::Picker;
 
 /// One prompt with its name in the dataset.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sample {
-    /// `<file>:<row>` or the dataset's own id.
+    /// `<file>:<number>`, the number being a [`Row::number`].
     pub id: String,
     /// The prompt.
     pub prompt: Prompt,
+}
+
+/// What [`load`] found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Loaded {
+    /// The prompts, in the dataset's order; never empty.
+    pub samples: Vec<Sample>,
+    /// Where they came from.
+    pub info: DatasetInfo,
+    /// What the reader of the figures should know.
+    pub warnings: Vec<Warning>,
+}
+
+/// A file format by name.
+#[derive(Debug, Clone, Copy)]
+pub struct DatasetFormat {
+    /// Its name, unique among formats.
+    pub kind: &'static str,
+    /// Extensions of its files, without the dot, lower case.
+    pub extensions: &'static [&'static str],
+    /// One line for help texts.
+    pub summary: &'static str,
+    /// Reads a file.
+    pub read: ReadFile,
+}
+
+/// Gives every row of a file to the sink, in order, and returns how many rows there are (all of them,
+/// also those that the sink only wanted counted; those seen so far when it said [`Flow::Stop`]).
+pub type ReadFile =
+    fn(&Path, &ReadOptions<'_>, &mut dyn FnMut(Row) -> Flow) -> Result<u64, ReadError>;
+
+/// What a reader is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct ReadOptions<'a> {
+    /// The only column whose values are wanted.
+    pub column: &'a str,
+}
+
+/// One row, cut down to the wanted column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// Its number from 1: the line in line formats, else the row (a header is not one).
+    pub number: u64,
+    /// The value.
+    pub cell: Cell,
+}
+
+/// What a sink wants next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    /// The next row.
+    Keep,
+    /// Nothing more, but the rows are to be counted.
+    Count,
+    /// Nothing at all.
+    Stop,
+}
+
+/// Why a file could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The file system failed.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// There is no such column.
+    #[error("no such column; there are: {}", columns.join(", "))]
+    NoColumn {
+        /// Those that there are.
+        columns: Vec<String>,
+    },
+    /// The bytes are not what the format asks for.
+    #[error("{place}: {message}")]
+    Malformed {
+        /// `line 3`, `row 7`, `footer`.
+        place: String,
+        /// What is wrong there.
+        message: String,
+    },
+}
+
+impl ReadError {
+    /// Something wrong at a place in the file.
+    pub fn malformed(place: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::Malformed { place: place.into(), message: message.into() }
+    }
+}
+
+/// The formats that this crate reads itself.
+#[must_use]
+pub fn formats() -> Vec<DatasetFormat> {
+    vec![csv::CSV, json::FORMAT, jsonl::FORMAT, text::FORMAT, csv::TSV]
+}
+
+/// Loads the prompts that a scenario asks for.
+///
+/// Empty prompts are left out before `num_samples` are counted off, and a file is kept in memory only as
+/// far as its format forces that: no more than the chosen prompts for JSON Lines, CSV and text.
+///
+/// # Errors
+/// Whatever keeps the prompts from being loaded, with a hint; see [`DatasetError`].
+pub fn load(
+    scenario: &ScenarioConfig,
+    formats: &[DatasetFormat],
+    env: &HubEnv,
+) -> Result<Loaded, DatasetError> {
+    let wanted = pick::wanted(scenario.num_samples)?;
+    let mut source = source::locate(scenario, formats, env)?;
+    let mut picker = Picker::new(&scenario.text_column_name, wanted);
+    let mut files = BTreeMap::new();
+    while !picker.is_full() {
+        let Some((name, data)) = source.next()? else { break };
+        let sha256 = picker.read(&name, &data)?;
+        files.insert(name, sha256);
+    }
+    let picked = picker.finish(&scenario.dataset_name)?;
+    let info = DatasetInfo {
+        name: scenario.dataset_name.clone(),
+        origin: source.origin().to_owned(),
+        revision: source.revision(),
+        files,
+        rows: picked.rows,
+        used: picked.samples.len() as u64,
+    };
+    let mut warnings = source.into_warnings();
+    warnings.extend(picked.warnings);
+    Ok(Loaded { samples: picked.samples, info, warnings })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formats_are_sorted_documented_and_share_no_extension() {
+        let formats = formats();
+        let kinds: Vec<&str> = formats.iter().map(|format| format.kind).collect();
+        assert!(kinds.is_sorted(), "{kinds:?}");
+        assert!(formats.iter().all(|format| !format.summary.is_empty()));
+        let mut extensions: Vec<&str> =
+            formats.iter().flat_map(|f| f.extensions).copied().collect();
+        extensions.sort_unstable();
+        let count = extensions.len();
+        extensions.dedup();
+        assert_eq!(extensions.len(), count);
+    }
 }

@@ -9,6 +9,8 @@ mod meter_nvml;
 mod meter_rapl;
 mod meter_sampler;
 mod meter_select;
+mod dataset;
+mod dataset_hub;
 mod report_files;
 mod report_findings;
 mod report_runs;
