@@ -213,6 +213,41 @@ mod tests {
         assert_eq!(ids.iter().filter(|&&id| id == 1).count(), 3);
     }
 
+    #[derive(Deserialize)]
+    struct Recorded {
+        texts: Vec<RecordedText>,
+        chats: Vec<RecordedChat>,
+    }
+
+    #[derive(Deserialize)]
+    struct RecordedText {
+        text: String,
+        ids: Vec<u32>,
+    }
+
+    #[derive(Deserialize)]
+    struct RecordedChat {
+        messages: Vec<ChatMessage>,
+        prompt: String,
+        ids: Vec<u32>,
+    }
+
+    #[test]
+    fn ids_are_those_of_llama_cpp_for_the_same_vocabulary() {
+        let recorded = include_str!("../tests/data/smollm2_tokens.json");
+        let recorded: Recorded = serde_json::from_str(recorded).unwrap();
+        let codec = Codec::shipped().unwrap();
+        assert!(recorded.texts.len() >= 20 && recorded.chats.len() >= 2);
+        for RecordedText { text, ids } in recorded.texts {
+            assert_eq!(codec.encode(&Prompt::Text(text.clone())).unwrap(), ids, "{text:?}");
+        }
+        for RecordedChat { messages, prompt, ids } in recorded.chats {
+            let rendered = codec.template.as_ref().unwrap().render(&messages).unwrap();
+            assert_eq!(rendered, prompt);
+            assert_eq!(codec.encode(&Prompt::Chat(messages)).unwrap(), ids);
+        }
+    }
+
     #[test]
     fn an_empty_prompt_is_an_error() {
         let codec = Codec::shipped().unwrap();

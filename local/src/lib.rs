@@ -10,10 +10,11 @@
 //!                     -> Engine -> generate(request, on_token) -> Outcome
 //! ```
 //!
-//! [`Engine`] knows nothing of configs, meters or reports; the backend module ties it to the library.
+//! [`Engine`] knows nothing of configs, meters or reports; [`backend`] ties it to the library.
 //!
 //! [candle]: https://github.com/huggingface/candle
 
+pub mod backend;
 pub mod engine;
 pub mod error;
 pub mod files;
