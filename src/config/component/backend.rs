@@ -88,8 +88,11 @@ pub struct CandleConfig {
     pub device: Option<String>,
     /// GPUs whose energy is counted, though the model runs on the CPU. Default: none.
     pub device_ids: Option<DeviceIds>,
-    /// Worker threads. Default: the logical processors of the machine.
+    /// Worker threads. Default: the physical cores, as far as this process may use them.
     pub threads: Option<u32>,
+    /// `chat` dresses each prompt with the model's chat template, `completions` takes it as it is.
+    /// Default: `chat` if the model has a template.
+    pub api: Option<Api>,
     /// Seed of the random weights. Default: 42.
     pub seed: Option<u64>,
     /// Accepted for compatibility; only `text-generation` runs.
