@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use crate::backend::{Backend, BackendError, Host};
+use crate::backend::{Backend, Host, openai};
 use crate::config::component::backend::BackendConfig;
-use crate::dataset::DatasetFormat;
-use crate::report::ReporterEntry;
+use crate::dataset::{self, DatasetFormat};
+use crate::error::Problems;
+use crate::meter;
+use crate::report::{self, ReporterEntry};
 
-/// Builds a backend from its settings.
-pub type BuildBackend = fn(&BackendConfig, Arc<dyn Host>) -> Result<Box<dyn Backend>, BackendError>;
+/// Builds a backend from its settings, or tells everything that is wrong with them.
+pub type BuildBackend = fn(&BackendConfig, Arc<dyn Host>) -> Result<Box<dyn Backend>, Problems>;
 
 /// A backend by name.
 #[derive(Clone, Copy)]
@@ -34,4 +36,17 @@ pub struct Registry {
     pub reporters: Vec<ReporterEntry>,
     /// Which files of prompts can be read.
     pub datasets: Vec<DatasetFormat>,
+}
+
+impl Registry {
+    /// The components of this crate. Crates of heavier ones add theirs with a `register` function.
+    #[must_use]
+    pub fn with_defaults() -> Self {
+        Self {
+            backends: vec![openai::ENTRY],
+            datasets: dataset::formats(),
+            meters: meter::entries(),
+            reporters: report::REPORTERS.to_vec(),
+        }
+    }
 }

@@ -1,1 +1,29 @@
-fn main() {}
+//! The `ai-energy-benchmark` command.
+//!
+//! Each command is one file under `commands/`; [`terminal`] is the only place that prints.
+
+mod args;
+mod commands;
+mod exit;
+mod logging;
+mod progress;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Arguments, Command};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    logging::start(arguments.verbose, arguments.log_format);
+    let exit = match arguments.command {
+        Command::Run(run) => commands::run::run(&run, arguments.log_format),
+        Command::Validate(validate) => commands::validate::run(&validate),
+        Command::Doctor(doctor) => commands::doctor::run(&doctor),
+        Command::Schema(schema) => commands::schema::run(schema),
+        Command::Completions(shell) => commands::completions::run(shell),
+    };
+    exit.into()
+}

@@ -47,13 +47,12 @@ pub fn register(registry: &mut Registry) {
     });
 }
 
-fn build(config: &BackendConfig, host: Arc<dyn Host>) -> Result<Box<dyn Backend>, BackendError> {
+fn build(config: &BackendConfig, host: Arc<dyn Host>) -> Result<Box<dyn Backend>, Problems> {
     let BackendConfig::Candle(config) = config else {
         let message = format!("the candle backend was given settings of `{}`", config.kind());
-        return Err(BackendError::new(FailureClass::Engine, message));
+        return Err(Problem::new("backend.type", message).into());
     };
-    let spec = spec(config)
-        .map_err(|problems| BackendError::new(FailureClass::Engine, problems.to_string()))?;
+    let spec = spec(config)?;
     Ok(Box::new(CandleBackend { spec, api: config.api, host, engine: OnceLock::new() }))
 }
 

@@ -1,6 +1,13 @@
 //! What the user wrote, resolved and checked.
 
+mod check;
 pub mod component;
+mod load;
+mod redact;
+
+pub use check::check;
+pub use load::{LoadedConfig, load};
+pub use redact::{is_secret_key, redact, redact_text};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,6 +16,15 @@ use component::backend::BackendConfig;
 use component::metrics::MetricsConfig;
 use component::reporter::ReporterConfig;
 use component::scenario::ScenarioConfig;
+
+/// Where run folders go unless the config says otherwise.
+const DEFAULT_OUTPUT_DIR: &str = "results";
+
+/// The JSON Schema of a config, for editors and for the reference pages.
+#[must_use]
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(BenchmarkConfig).to_value()
+}
 
 /// One benchmark.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -36,7 +52,7 @@ impl Default for BenchmarkConfig {
             scenario: ScenarioConfig::default(),
             metrics: MetricsConfig::default(),
             reporter: ReporterConfig::default(),
-            output_dir: "results".to_owned(),
+            output_dir: DEFAULT_OUTPUT_DIR.to_owned(),
         }
     }
 }

@@ -1,1 +1,343 @@
 //! The only room that sleeps, spawns and handles signals: executes a plan, writes records as they happen.
+//!
+//! [`prepare`] looks at everything a run needs and reports every problem at once; [`execute`] then goes
+//! through the phases: load (the backend gets ready), idle, warm-up, measure, idle. Meters are read from
+//! before loading until after the last phase, on a thread of their own; records are written by another.
+
+mod control;
+mod driver;
+mod folder;
+mod host;
+mod journal;
+mod metering;
+mod prepare;
+mod progress;
+mod recorder;
+mod ticker;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+pub use journal::JournalError;
+pub use prepare::{Prepared, open_request, prepare};
+pub use progress::{Live, Observer, Silent, Snapshot};
+
+use crate::backend::{BackendError, CheckReport, Host};
+use crate::clock::{self, Anchor};
+use crate::error::Problem;
+use crate::meter::Sampler;
+use crate::plan::{PlannedPhase, Work};
+use crate::record::{Event, EventRecord, Manifest, Phase, RECORD_VERSION, StopReason, files};
+use crate::units::{Nanos, Seconds};
+use control::{Control, SignalGuard, Stopped};
+use driver::{Driver, Limits};
+use journal::{Journal, Line};
+use metering::Metering;
+use progress::Counters;
+use ticker::Ticker;
+
+/// After the last phase a counter may still owe its last step: NVML's renews every 100 ms.
+const COUNTER_SETTLE: Seconds = Seconds(0.25);
+
+/// Where and before whom a run happens.
+pub struct Options {
+    /// Folder under which the run folder is made.
+    pub base: PathBuf,
+    /// Who watches.
+    pub observer: Arc<dyn Observer>,
+    /// Files to put into the run folder before it begins: relative path and contents.
+    pub files: Vec<(PathBuf, Vec<u8>)>,
+    /// Git commit of this program, where known.
+    pub git_commit: Option<String>,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct RunEnd {
+    /// The run folder.
+    pub folder: PathBuf,
+    /// Why it ended early, if it did.
+    pub stopped: Option<StopReason>,
+    /// Why records were lost, if they were.
+    pub journal_error: Option<JournalError>,
+}
+
+/// Why a run did not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The backend is not ready to answer.
+    #[error("the backend is not ready: {0}")]
+    Backend(BackendError),
+    /// Ctrl-C before anything was measured.
+    #[error("interrupted before anything was measured")]
+    Interrupted,
+    /// The run folder cannot be made or written.
+    #[error("cannot write the run folder {path}: {cause}")]
+    Folder {
+        /// Which.
+        path: String,
+        /// Why.
+        cause: std::io::Error,
+    },
+    /// Threads, timers or signal handlers are refused by the system.
+    #[error("the system refuses what a run needs: {0}")]
+    System(std::io::Error),
+}
+
+impl RunError {
+    /// As a problem with a hint.
+    #[must_use]
+    pub fn problem(&self) -> Problem {
+        match self {
+            Self::Backend(error) => error.problem("backend"),
+            Self::Folder { path, .. } => Problem::new(path, self.to_string())
+                .hint("set output_dir to a folder that can be written"),
+            Self::Interrupted | Self::System(_) => Problem::new("run", self.to_string()),
+        }
+    }
+}
+
+/// What `run` lends to backends.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Threads;
+
+impl Host for Threads {
+    fn spawn_blocking(&self, name: &str, job: Box<dyn FnOnce() + Send>) {
+        // Its end is seen through what it answers; nobody waits for the thread itself.
+        drop(spawn_thread(name, job));
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "run is the room that spawns")]
+#[expect(clippy::expect_used, reason = "a machine that cannot start a thread cannot measure")]
+fn spawn_thread<T: Send + 'static>(
+    name: &str,
+    job: impl FnOnce() -> T + Send + 'static,
+) -> std::thread::JoinHandle<T> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(job)
+        .expect("the system starts a thread")
+}
+
+/// Executes what was prepared.
+///
+/// # Errors
+/// Only while nothing is measured yet; afterwards every end, good or bad, is a [`RunEnd`] with records.
+pub fn execute(prepared: Prepared, options: Options) -> Result<RunEnd, RunError> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(RunError::System)?
+        .block_on(execute_here(prepared, options))
+}
+
+async fn execute_here(mut prepared: Prepared, options: Options) -> Result<RunEnd, RunError> {
+    let control = Control::new(prepared.config.scenario.max_consecutive_failures);
+    let _signals = SignalGuard::listen(&control).map_err(RunError::System)?;
+    let metering = Metering::start(Sampler::new(std::mem::take(&mut prepared.inventory.meters)));
+    let counters = Arc::new(Counters::default());
+    let ticker =
+        Ticker::start(Arc::clone(&options.observer), Arc::clone(&counters), metering.gauge());
+
+    let anchor = Anchor::take();
+    ticker.phase(Phase::Load);
+    let report = match load(&prepared, &control).await {
+        Ok(report) => report,
+        Err(error) => {
+            ticker.stop();
+            metering.stop();
+            return Err(error);
+        }
+    };
+    let loaded = clock::now();
+
+    let manifest = manifest(&mut prepared, report, anchor, options.git_commit.clone());
+    for warning in &manifest.warnings {
+        options.observer.warning(warning);
+    }
+    let folder = make_folder(&prepared, &options, &manifest)?;
+    let (journal, journal_thread) =
+        Journal::open(&folder).map_err(|error| folder_error(&folder, error.cause))?;
+    metering.connect(journal.clone());
+    journal.write(event_at(anchor.mono_ns, Event::PhaseBegin { phase: Phase::Load }));
+    journal.write(event_at(loaded, Event::PhaseEnd { phase: Phase::Load }));
+
+    let phases = Phases {
+        driver: driver(&prepared, &journal, &control, &counters),
+        in_flight: prepared.plan.permits.in_flight,
+        metering: &metering,
+        ticker: &ticker,
+    };
+    for planned in &prepared.plan.phases {
+        phases.go_through(*planned).await;
+    }
+    if !matches!(prepared.plan.phases.last(), Some(PlannedPhase { work: Work::Idle(_), .. })) {
+        let _ = control.sleep(COUNTER_SETTLE).await;
+    }
+    drop(phases);
+
+    ticker.stop();
+    metering.stop();
+    if let Some(reason) = control.reason() {
+        journal.event(Event::Stopped { reason });
+    }
+    journal.event(Event::Finished);
+    drop(journal);
+    Ok(RunEnd { folder, stopped: control.reason(), journal_error: journal_thread.finish().err() })
+}
+
+async fn load(prepared: &Prepared, control: &Control) -> Result<CheckReport, RunError> {
+    match control.unless_stopped(prepared.backend.check()).await {
+        Ok(Ok(report)) => Ok(report),
+        Ok(Err(error)) => Err(RunError::Backend(error)),
+        Err(Stopped) => Err(RunError::Interrupted),
+    }
+}
+
+fn driver(
+    prepared: &Prepared,
+    journal: &Journal,
+    control: &Control,
+    counters: &Arc<Counters>,
+) -> Arc<Driver> {
+    let scenario = &prepared.config.scenario;
+    Arc::new(Driver {
+        backend: Arc::clone(&prepared.backend),
+        samples: prepared.samples.clone(),
+        params: Arc::new(scenario.generate_kwargs.clone()),
+        truncate: scenario.truncation.is_on(),
+        limits: Limits::new(scenario),
+        journal: journal.clone(),
+        control: control.clone(),
+        counters: Arc::clone(counters),
+    })
+}
+
+/// What going through the phases needs.
+struct Phases<'a> {
+    driver: Arc<Driver>,
+    in_flight: u32,
+    metering: &'a Metering,
+    ticker: &'a Ticker,
+}
+
+impl Phases<'_> {
+    async fn go_through(&self, planned: PlannedPhase) {
+        let control = &self.driver.control;
+        // After a stop nothing new begins, but a baseline still does unless someone waits.
+        let skip = match planned.work {
+            Work::Requests(_) => control.reason().is_some(),
+            Work::Idle(_) => control.is_urgent() || control.reason().is_some(),
+        };
+        if skip {
+            return;
+        }
+        let phase = planned.phase;
+        self.metering.edge();
+        self.driver.counters.begin(requests(planned.work));
+        self.ticker.phase(phase);
+        self.driver.journal.event(Event::PhaseBegin { phase });
+        match planned.work {
+            Work::Idle(time) => {
+                let _ = control.sleep(time).await;
+            }
+            Work::Requests(count) => self.driver.send(phase, count, self.in_flight).await,
+        }
+        self.metering.edge();
+        self.driver.journal.event(Event::PhaseEnd { phase });
+    }
+}
+
+const fn requests(work: Work) -> u64 {
+    match work {
+        Work::Idle(_) => 0,
+        Work::Requests(count) => count,
+    }
+}
+
+fn event_at(at_ns: Nanos, event: Event) -> Line {
+    Line::Event(EventRecord { at_ns, event })
+}
+
+fn manifest(
+    prepared: &mut Prepared,
+    report: CheckReport,
+    anchor: Anchor,
+    git_commit: Option<String>,
+) -> Manifest {
+    let mut backend = report.info;
+    if let Some(local) = prepared.config.metrics.server_is_local {
+        backend.local = local;
+        backend.local_reason = "metrics.server_is_local says so".to_owned();
+    }
+    let mut warnings = std::mem::take(&mut prepared.warnings);
+    warnings.extend(report.warnings);
+    warnings.extend(prepare::foreign_processes(
+        &prepared.config.metrics,
+        &prepared.inventory.devices,
+        &backend,
+    ));
+    let config = redacted_config(prepared);
+    Manifest {
+        record_version: RECORD_VERSION,
+        run_id: uuid::Uuid::new_v4().to_string(),
+        name: prepared.config.name.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        git_commit,
+        started: jiff::Timestamp::now().to_string(),
+        anchor,
+        host: prepared.host.clone(),
+        config_sha256: sha256(&config),
+        config,
+        backend,
+        dataset: prepared.dataset.clone(),
+        sensors: prepared.inventory.sensors.clone(),
+        scope: prepared.inventory.scope.clone(),
+        boundary: prepared.inventory.boundary.clone(),
+        carbon: prepared.carbon.clone(),
+        planned_requests: prepared.plan.measured_requests,
+        warnings,
+    }
+}
+
+fn redacted_config(prepared: &Prepared) -> Value {
+    let mut config = serde_json::to_value(&prepared.config).unwrap_or(Value::Null);
+    crate::config::redact(&mut config);
+    config
+}
+
+fn sha256(value: &Value) -> String {
+    use sha2::Digest;
+    use std::fmt::Write;
+    sha2::Sha256::digest(value.to_string()).iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+fn make_folder(
+    prepared: &Prepared,
+    options: &Options,
+    manifest: &Manifest,
+) -> Result<PathBuf, RunError> {
+    let name = &prepared.config.name;
+    let folder = folder::create(&options.base, name, &jiff::ZonedDateTime::now())
+        .map_err(|cause| folder_error(&options.base.join(name), cause))?;
+    for (path, contents) in &options.files {
+        let path = folder.join(path);
+        path.parent()
+            .map_or(Ok(()), std::fs::create_dir_all)
+            .and_then(|()| folder::write_whole(&path, contents))
+            .map_err(|cause| folder_error(&path, cause))?;
+    }
+    folder::write_json(&folder.join(files::MANIFEST), manifest)
+        .map_err(|cause| folder_error(&folder, cause))?;
+    Ok(folder)
+}
+
+fn folder_error(path: &std::path::Path, cause: std::io::Error) -> RunError {
+    RunError::Folder { path: path.display().to_string(), cause }
+}

@@ -1,5 +1,6 @@
 //! Test helpers: scripted meters, scripted servers, fixture trees. For development only.
 
+pub mod backend;
 pub mod fixtures;
-pub mod meters;
 pub mod hub;
+pub mod meters;

@@ -70,15 +70,13 @@ pub fn validate(config: &VllmConfig, env: Env<'_>) -> Vec<Problem> {
     }
 }
 
-fn build(config: &BackendConfig, _: Arc<dyn Host>) -> Result<Box<dyn Backend>, BackendError> {
+fn build(config: &BackendConfig, _: Arc<dyn Host>) -> Result<Box<dyn Backend>, Problems> {
     let BackendConfig::Vllm(config) = config else {
         let message = format!("the {KIND} backend was given the settings of {}", config.kind());
-        return Err(BackendError::new(FailureClass::Engine, message));
+        return Err(Problem::new("backend.type", message).into());
     };
-    match OpenAi::new(config.clone(), &|name| std::env::var(name).ok()) {
-        Ok(backend) => Ok(Box::new(backend)),
-        Err(problems) => Err(BackendError::new(FailureClass::Connect, problems.to_string())),
-    }
+    let backend = OpenAi::new(config.clone(), &|name| std::env::var(name).ok())?;
+    Ok(Box::new(backend))
 }
 
 /// A server that speaks OpenAI's API.

@@ -1,0 +1,37 @@
+//! Exit codes, as documented in `docs/exit-codes.md`.
+
+use std::process::ExitCode;
+
+/// How the command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Everything that was asked.
+    Ok,
+    /// The run failed: nothing succeeded.
+    RunFailed,
+    /// The command line or the config is wrong.
+    Usage,
+    /// Finished, with failures.
+    WithFailures,
+    /// Ctrl-C or SIGTERM; the report is marked incomplete.
+    Interrupted,
+}
+
+impl Exit {
+    /// The number that the shell sees.
+    pub(crate) const fn code(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::RunFailed => 1,
+            Self::Usage => 2,
+            Self::WithFailures => 3,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}

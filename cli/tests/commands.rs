@@ -1,0 +1,239 @@
+//! Every command from outside: what it prints, how it exits.
+
+mod support;
+
+use std::fs;
+
+use serde_json::Value;
+use support::{program, project, report, text, told};
+
+/// A tiny model with random weights: nothing to fetch, done in a second.
+const TINY: &str = "
+name: tiny
+backend: {type: candle, model: tiny-llama, no_weights: true, threads: 1}
+scenario:
+  num_samples: 3
+  idle_s: 0.2
+  generate_kwargs: {max_new_tokens: 8, min_new_tokens: 8}
+metrics: {country_iso_code: USA}
+";
+
+#[test]
+fn the_main_job_runs_without_server_gpu_or_hub() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("tiny.yaml"), TINY).unwrap();
+    let output = program(folder.path()).args(["run", "tiny.yaml", "--json"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+    let report = report(&output);
+    assert_eq!(report["counts"]["succeeded"], 3, "{report:#}");
+    assert_eq!(report["counts"]["failed"], 0);
+    assert_eq!(report["tokens"]["completion"]["value"], 24.0);
+    assert_eq!(report["backend"]["weights"], "synthetic");
+    let day = fs::read_dir(folder.path().join("results/tiny")).unwrap().next().unwrap().unwrap();
+    let run = fs::read_dir(day.path()).unwrap().next().unwrap().unwrap().path();
+    for file in [
+        ".hydra/config.yaml",
+        ".hydra/overrides.yaml",
+        "manifest.json",
+        "requests.jsonl",
+        "samples.jsonl",
+        "events.jsonl",
+        "report.json",
+        "results.csv",
+        "emissions.csv",
+    ] {
+        assert!(run.join(file).exists(), "{file}");
+    }
+    let kept: Value = serde_json::from_slice(&fs::read(run.join("report.json")).unwrap()).unwrap();
+    assert_eq!(kept, report, "standard output and the run folder agree");
+}
+
+#[test]
+fn the_table_says_that_weights_are_random() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("tiny.yaml"), TINY).unwrap();
+    let output = program(folder.path()).args(["run", "tiny.yaml"]).output().unwrap();
+    let table = text(&output.stdout);
+    assert!(table.contains("synthetic"), "{}", told(&output));
+    assert!(table.contains("not comparable"), "{}", told(&output));
+    let csv = text(&fs::read(find(folder.path(), "results.csv")).unwrap());
+    assert!(csv.contains("synthetic"), "{csv}");
+}
+
+fn find(folder: &std::path::Path, name: &str) -> std::path::PathBuf {
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.file_name().is_some_and(|file| file == name) {
+                return path;
+            }
+        }
+    }
+    panic!("no {name}");
+}
+
+#[test]
+fn two_runs_append_to_one_csv() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("tiny.yaml"), TINY).unwrap();
+    for _ in 0..2 {
+        let arguments =
+            ["run", "tiny.yaml", "reporter.output_file=all.csv", "metrics.output_dir=em"];
+        let output = program(folder.path()).args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+    }
+    let rows = |file: &str| fs::read_to_string(folder.path().join(file)).unwrap().lines().count();
+    assert_eq!(rows("all.csv"), 3);
+    assert_eq!(rows("em/emissions.csv"), 3);
+}
+
+#[test]
+fn a_wrong_config_is_told_whole_and_exits_with_2() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "name: x\nbackend: {type: candle, model: tiny-llama, no_wieghts: true}\nscenario: {num_samples: 0}\n";
+    fs::write(folder.path().join("bad.yaml"), text).unwrap();
+    for command in ["run", "validate"] {
+        let output = program(folder.path()).args([command, "bad.yaml"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{}", told(&output));
+        let errors = support::text(&output.stderr);
+        assert!(errors.contains("bad.yaml:2:"), "{errors}");
+        assert!(errors.contains("no_weights"), "{errors}");
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn validate_finds_problems_of_every_kind_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "name: x
+backend: {type: vllm, model: m, endpoint: 'ftp://nowhere'}
+scenario: {dataset_name: ./missing.jsonl, generate_kwargs: {max_new_tokens: 0}}
+metrics: {country_iso_code: Atlantis, gpu: false}
+";
+    fs::write(folder.path().join("bad.yaml"), text).unwrap();
+    let output = program(folder.path()).args(["validate", "bad.yaml"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let errors = support::text(&output.stderr);
+    for part in ["ftp", "missing.jsonl", "max_new_tokens", "Atlantis"] {
+        assert!(errors.contains(part), "{part} in {errors}");
+    }
+}
+
+#[test]
+fn shipped_configs_are_valid() {
+    for config in ["quickstart.yaml", "gpt_oss_120b.yaml"] {
+        let mut command = program(&project());
+        command.arg("validate").arg(project().join("configs").join(config));
+        // What needs a hub or a GPU is replaced; everything else is as shipped.
+        command.args(["scenario.dataset_name=builtin", "metrics.gpu=false"]);
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{config}: {}", told(&output));
+    }
+}
+
+#[test]
+fn a_server_that_is_not_there_fails_the_run_with_a_hint() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "name: x\nbackend: {type: vllm, model: m, endpoint: 'http://127.0.0.1:9/v1'}\nmetrics: {gpu: false}\n";
+    fs::write(folder.path().join("x.yaml"), text).unwrap();
+    let output = program(folder.path()).args(["run", "x.yaml"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", told(&output));
+    assert!(support::text(&output.stderr).contains("hint:"), "{}", told(&output));
+    assert!(!folder.path().join("results").exists(), "nothing was measured, nothing is left");
+}
+
+#[test]
+fn schemas_are_json_and_name_the_keys() {
+    let folder = tempfile::tempdir().unwrap();
+    for (kind, key) in [("config", "scenario"), ("report", "counts")] {
+        let output = program(folder.path()).args(["schema", kind]).output().unwrap();
+        let schema: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(schema["properties"][key].is_object(), "{key} in {schema:#}");
+    }
+}
+
+#[test]
+fn doctor_tells_what_a_run_would_count() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = program(folder.path()).args(["doctor", "--json"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+    let survey: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(survey["boundary"].as_str().is_some_and(|text| !text.is_empty()), "{survey:#}");
+    let output = program(folder.path()).arg("doctor").output().unwrap();
+    assert!(text(&output.stdout).contains("GPU"), "{}", told(&output));
+}
+
+#[test]
+fn completions_exist_for_the_usual_shells() {
+    let folder = tempfile::tempdir().unwrap();
+    for shell in ["bash", "zsh", "fish"] {
+        let output = program(folder.path()).args(["completions", shell]).output().unwrap();
+        assert!(text(&output.stdout).contains("ai-energy-benchmark"), "{shell}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_gracefully_with_an_incomplete_report() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("tiny.yaml"), TINY).unwrap();
+    let mut command = program(folder.path());
+    command.args(["run", "tiny.yaml", "--json"]);
+    command.args(["scenario.num_samples=-1", "scenario.generate_kwargs.max_new_tokens=400"]);
+    command.args(["scenario.generate_kwargs.min_new_tokens=400"]);
+    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let child = command.spawn().unwrap();
+    wait_for(folder.path(), "requests.jsonl");
+    let pid = child.id().to_string();
+    std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", told(&output));
+    let report = report(&output);
+    assert_eq!(report["run"]["complete"], false, "{report:#}");
+    assert!(find(folder.path(), "results.csv").exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn kill_9_loses_nothing_that_was_synced() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("tiny.yaml"), TINY).unwrap();
+    let mut command = program(folder.path());
+    command.args(["run", "tiny.yaml", "scenario.num_samples=-1"]);
+    command.args(["scenario.generate_kwargs.max_new_tokens=200"]);
+    command.args(["scenario.generate_kwargs.min_new_tokens=200"]);
+    command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    let mut child = command.spawn().unwrap();
+    wait_for(folder.path(), "requests.jsonl");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let run = find(folder.path(), "manifest.json");
+    let records =
+        ai_energy_benchmarks::record::RunRecords::read(run.parent().unwrap()).expect("readable");
+    assert!(!records.requests.is_empty());
+    let findings = ai_energy_benchmarks::analysis::analyse(&records);
+    assert!(!findings.run.complete);
+}
+
+/// Waits until a file of the run folder has a line in it.
+#[cfg(unix)]
+#[expect(clippy::disallowed_methods, reason = "a test waits for another process")]
+fn wait_for(folder: &std::path::Path, name: &str) {
+    for _ in 0..600 {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        let results = folder.join("results/tiny");
+        let filled = fs::read_dir(&results)
+            .ok()
+            .and_then(|mut days| days.next()?.ok())
+            .and_then(|day| fs::read_dir(day.path()).ok()?.next()?.ok())
+            .and_then(|run| fs::metadata(run.path().join(name)).ok())
+            .is_some_and(|file| file.len() > 0);
+        if filled {
+            return;
+        }
+    }
+    panic!("{name} stays empty");
+}

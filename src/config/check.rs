@@ -1,0 +1,258 @@
+//! Checks what types alone cannot: ranges, combinations, parts that are not built yet.
+
+use super::BenchmarkConfig;
+use super::component::BoolOrText;
+use super::component::backend::{BackendConfig, CandleConfig, PytorchConfig, VllmConfig};
+use super::component::load::LoadConfig;
+use super::component::metrics::MetricsConfig;
+use super::component::scenario::{GenerateKwargs, InputShapes, ScenarioConfig};
+use crate::error::{Problem, Problems, nearest};
+
+/// Everything that is wrong with a config in itself; datasets, servers and devices are not looked at.
+#[must_use]
+pub fn check(config: &BenchmarkConfig) -> Problems {
+    let mut found = Found::default();
+    if config.name.trim().is_empty() {
+        found.say("name", "is empty", "give the benchmark a name; the run folder carries it");
+    }
+    match &config.backend {
+        BackendConfig::Candle(candle) => found.candle(candle),
+        BackendConfig::Vllm(vllm) => found.vllm(vllm),
+        BackendConfig::Pytorch(pytorch) => found.pytorch(pytorch),
+    }
+    found.scenario(&config.scenario);
+    found.metrics(&config.metrics);
+    found.one_of("reporter.type", &config.reporter.kind, &["csv", "json"]);
+    found.0
+}
+
+#[derive(Default)]
+struct Found(Problems);
+
+impl Found {
+    fn say(&mut self, place: &str, message: impl Into<String>, hint: impl Into<String>) {
+        self.0.push(Problem::new(place, message).hint(hint));
+    }
+
+    fn one_of(&mut self, place: &str, value: &str, allowed: &[&str]) {
+        if !allowed.contains(&value) {
+            let hint = match nearest(value, allowed.iter().copied()) {
+                Some(near) => format!("did you mean {near}?"),
+                None => format!("one of: {}", allowed.join(", ")),
+            };
+            self.say(place, format!("{value:?} is not known"), hint);
+        }
+    }
+
+    fn at_least(&mut self, place: &str, value: f64, least: f64) {
+        if !(value.is_finite() && value >= least) {
+            self.say(place, format!("{value} is out of range"), format!("{least} or more"));
+        }
+    }
+
+    fn model(&mut self, model: &str) {
+        if model.trim().is_empty() {
+            self.say("backend.model", "is missing", "name the model");
+        }
+    }
+
+    fn task(&mut self, task: Option<&str>) {
+        if let Some(task) = task.filter(|task| *task != "text-generation") {
+            self.say(
+                "backend.task",
+                format!("{task:?} is not built yet"),
+                "only text-generation runs; leave the key out",
+            );
+        }
+    }
+
+    fn candle(&mut self, config: &CandleConfig) {
+        self.model(&config.model);
+        self.task(config.task.as_deref());
+        if let Some(device) = config.device.as_deref().filter(|device| *device != "cpu") {
+            self.say(
+                "backend.device",
+                format!("the candle backend runs on the CPU, not on {device:?}"),
+                "set device to cpu, or use backend.type vllm for a GPU",
+            );
+        }
+        if let Some(dtype) = &config.torch_dtype {
+            let known = ["auto", "float32", "bfloat16", "float16"];
+            self.one_of("backend.torch_dtype", dtype, &known);
+        }
+        if config.threads == Some(0) {
+            self.say("backend.threads", "0 threads cannot work", "1 or more, or leave it out");
+        }
+    }
+
+    fn vllm(&mut self, config: &VllmConfig) {
+        self.model(&config.model);
+        self.task(config.task.as_deref());
+        self.at_least("backend.connect_timeout_s", config.connect_timeout_s, 0.001);
+    }
+
+    fn pytorch(&mut self, config: &PytorchConfig) {
+        self.model(&config.model);
+        self.say(
+            "backend.type",
+            "the pytorch backend is not built yet",
+            "use vllm (any OpenAI-compatible server) or candle (in this process, CPU)",
+        );
+    }
+
+    fn scenario(&mut self, scenario: &ScenarioConfig) {
+        self.reasoning(scenario);
+        if let Some(shapes) = &scenario.input_shapes {
+            self.shapes(shapes);
+        }
+        if let Some(count) = scenario.num_samples.filter(|count| *count == 0 || *count < -1) {
+            self.say(
+                "scenario.num_samples",
+                format!("{count} prompts cannot be measured"),
+                "1 or more, or -1 for all",
+            );
+        }
+        self.generate(&scenario.generate_kwargs);
+        if scenario.load == (LoadConfig::Concurrency { concurrency: 0 }) {
+            self.say("scenario.load.concurrency", "0 requests in flight never end", "1 or more");
+        }
+        self.at_least("scenario.idle_s", scenario.idle_s, 0.0);
+        self.at_least("scenario.request_timeout_s", scenario.request_timeout_s, 0.001);
+        self.at_least("scenario.retry_backoff_s", scenario.retry_backoff_s, 0.0);
+    }
+
+    fn reasoning(&mut self, scenario: &ScenarioConfig) {
+        let wanted = scenario.reasoning.is_on()
+            || scenario.reasoning_params.as_ref().is_some_and(|params| !params.is_empty());
+        if wanted {
+            self.say(
+                "scenario.reasoning",
+                "reasoning formats are not built yet",
+                "set reasoning to false and leave reasoning_params out; \
+                 fields for a server's own JSON go into backend.extra_body",
+            );
+        }
+    }
+
+    fn shapes(&mut self, shapes: &InputShapes) {
+        if let Some(size) = shapes.batch_size.filter(|size| *size != 1) {
+            self.say(
+                "scenario.input_shapes.batch_size",
+                format!("batches of {size} are not built yet"),
+                "1; for requests side by side use scenario.load: {type: concurrency, concurrency: N}",
+            );
+        }
+        if shapes.sequence_length.is_some() {
+            self.say(
+                "scenario.input_shapes.sequence_length",
+                "generated prompts are not built yet",
+                "leave it out; prompts come from scenario.dataset_name",
+            );
+        }
+    }
+
+    fn generate(&mut self, kwargs: &GenerateKwargs) {
+        let place = |key: &str| format!("scenario.generate_kwargs.{key}");
+        if kwargs.max_new_tokens == 0 {
+            self.say(&place("max_new_tokens"), "0 tokens cannot be measured", "1 or more");
+        }
+        if let Some(least) = kwargs.min_new_tokens.filter(|least| *least > kwargs.max_new_tokens) {
+            self.say(
+                &place("min_new_tokens"),
+                format!("{least} is more than max_new_tokens ({})", kwargs.max_new_tokens),
+                "equal numbers fix the length",
+            );
+        }
+        if let Some(temperature) = kwargs.temperature {
+            self.at_least(&place("temperature"), temperature, 0.0);
+        }
+        if let Some(share) = kwargs.top_p.filter(|share| !(*share > 0.0 && *share <= 1.0)) {
+            self.say(&place("top_p"), format!("{share} is out of range"), "above 0, up to 1");
+        }
+        if kwargs.top_k == Some(0) {
+            self.say(&place("top_k"), "0 tokens leave nothing to choose from", "1 or more");
+        }
+    }
+
+    fn metrics(&mut self, metrics: &MetricsConfig) {
+        self.one_of("metrics.type", &metrics.kind, &["codecarbon"]);
+        self.at_least("metrics.sample_period_s", metrics.sample_period_s, 0.01);
+        if let Some(watts) = metrics.cpu_tdp_w {
+            self.at_least("metrics.cpu_tdp_w", watts, 0.0);
+        }
+        if let Some(watts) = metrics.ram_power_w {
+            self.at_least("metrics.ram_power_w", watts, 0.0);
+        }
+    }
+}
+
+impl BoolOrText {
+    /// Whether the switch is on. The words `false`, `off`, `no`, `none` and an empty one are off.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        match self {
+            Self::Bool(on) => *on,
+            Self::Text(word) => {
+                !matches!(word.to_lowercase().as_str(), "" | "false" | "off" | "no" | "none")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn places(config: &BenchmarkConfig) -> Vec<String> {
+        check(config).0.into_iter().map(|problem| problem.place).collect()
+    }
+
+    fn valid() -> BenchmarkConfig {
+        BenchmarkConfig {
+            name: "n".to_owned(),
+            backend: BackendConfig::Candle(CandleConfig {
+                model: "m".to_owned(),
+                ..CandleConfig::default()
+            }),
+            ..BenchmarkConfig::default()
+        }
+    }
+
+    #[test]
+    fn a_plain_config_has_no_problems() {
+        assert_eq!(places(&valid()), [""; 0]);
+    }
+
+    #[test]
+    fn all_problems_are_found_at_once() {
+        let mut config = valid();
+        config.name.clear();
+        config.scenario.num_samples = Some(0);
+        config.scenario.generate_kwargs.min_new_tokens = Some(101);
+        config.scenario.idle_s = f64::NAN;
+        config.metrics.kind = "codecarbn".to_owned();
+        assert_eq!(
+            places(&config),
+            [
+                "name",
+                "scenario.num_samples",
+                "scenario.generate_kwargs.min_new_tokens",
+                "scenario.idle_s",
+                "metrics.type",
+            ]
+        );
+    }
+
+    #[test]
+    fn parts_that_are_not_built_say_so() {
+        let mut config = valid();
+        config.backend = BackendConfig::Pytorch(PytorchConfig {
+            model: "m".to_owned(),
+            ..PytorchConfig::default()
+        });
+        config.scenario.reasoning = BoolOrText::Text("high".to_owned());
+        let problems = check(&config);
+        assert_eq!(places(&config), ["backend.type", "scenario.reasoning"]);
+        assert!(problems.0.iter().all(|problem| problem.message.contains("not built yet")));
+    }
+}

@@ -1,0 +1,308 @@
+//! From a YAML file and changes to it to a typed config; every problem with its place.
+
+use std::path::{Path, PathBuf};
+
+use hydra_compose::{
+    Dialect, Document, Error, ErrorKind, Errors, Interpolator, Key, Node, Origin,
+    ProcessEnvironment, Strictness, Value, apply_overrides_with, compose, from_node, to_yaml,
+};
+use serde::Deserialize;
+
+use super::component::backend::BackendConfig;
+use super::component::metrics::MetricsConfig;
+use super::component::reporter::ReporterConfig;
+use super::component::scenario::ScenarioConfig;
+use super::redact::{is_secret_key, redact_text};
+use super::{BenchmarkConfig, DEFAULT_OUTPUT_DIR};
+use crate::error::{Problem, Problems, nearest};
+
+/// Our configs know `${NAME:-default}` as well: the proof of concept's documents promised it.
+const DIALECT: Dialect = Dialect { shell_defaults: true };
+
+/// A config, and how it came to be.
+#[derive(Debug, Clone)]
+pub struct LoadedConfig {
+    /// The config.
+    pub config: BenchmarkConfig,
+    /// What was written, changes applied, nothing interpolated.
+    written: Node,
+    overrides: Vec<String>,
+}
+
+/// Reads a config file, applies changes (`key=value`, `+key=value`, `++key=value`, `~key`), resolves
+/// interpolations and fits the result into its types.
+///
+/// # Errors
+/// All problems at once: each with its file, line and column, or the change that made it.
+pub fn load(path: &Path, overrides: &[String]) -> Result<LoadedConfig, Problems> {
+    let mut written = Document::load_file_with_dialect(path, DIALECT)
+        .and_then(|document| compose(document).map_err(Errors::from))
+        .map_err(|errors| problems(&errors))?;
+    // Whether a key may be changed is decided by the types below, which know more keys than the file
+    // holds and which of them was meant.
+    apply_overrides_with(&mut written, overrides, Strictness::Open, DIALECT)
+        .map_err(|errors| problems(&errors))?;
+    let resolved = Interpolator::new(&ProcessEnvironment)
+        .with_dialect(DIALECT)
+        .resolve(&written)
+        .map_err(|errors| problems(&errors))?;
+    let mut config = typed(resolved)?;
+    if config.name.is_empty() {
+        config.name =
+            path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into());
+    }
+    Ok(LoadedConfig { config, written, overrides: overrides.to_vec() })
+}
+
+impl LoadedConfig {
+    /// What Hydra keeps of a run: the config as written, and the changes. Without secrets.
+    #[must_use]
+    pub fn hydra_files(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        let mut written = self.written.clone();
+        hide_secrets(&mut written);
+        let overrides = self.overrides.iter().map(|text| {
+            let (key, _) = text.split_once('=').unwrap_or((text, ""));
+            let shown = if is_secret_key(key) { format!("{key}=***") } else { redact_text(text) };
+            Node::new(Value::Str(shown), Origin::memory())
+        });
+        let overrides = Node::new(Value::List(overrides.collect()), Origin::memory());
+        let file =
+            |name: &str, node: &Node| (Path::new(".hydra").join(name), to_yaml(node).into_bytes());
+        vec![file("config.yaml", &written), file("overrides.yaml", &overrides)]
+    }
+
+    /// The same problems with file, line and column, where their place is a key that was written.
+    #[must_use]
+    pub fn locate(&self, problems: Problems) -> Problems {
+        let located =
+            problems.0.into_iter().map(|problem| match self.written.span_of(&problem.place) {
+                Some(origin) => at(origin, problem),
+                None => problem,
+            });
+        Problems(located.collect())
+    }
+}
+
+fn at(origin: &Origin, problem: Problem) -> Problem {
+    let message = format!("{}: {}", problem.place, problem.message);
+    let error = Error::new(ErrorKind::Custom(message), origin.clone());
+    Problem { hint: problem.hint, ..to_problem(&error) }
+}
+
+/// Everything but the backend, whose type is chosen by a key of its own.
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Rest {
+    name: String,
+    scenario: ScenarioConfig,
+    metrics: MetricsConfig,
+    reporter: ReporterConfig,
+    output_dir: String,
+}
+
+impl Default for Rest {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            scenario: ScenarioConfig::default(),
+            metrics: MetricsConfig::default(),
+            reporter: ReporterConfig::default(),
+            output_dir: DEFAULT_OUTPUT_DIR.to_owned(),
+        }
+    }
+}
+
+fn typed(mut root: Node) -> Result<BenchmarkConfig, Problems> {
+    let backend = root.as_map_mut().and_then(|map| map.remove("backend"));
+    let mut found = Problems::default();
+    let rest = from_node::<Rest>(&root).map_err(|errors| found.0.extend(problems(&errors).0));
+    let backend = match backend {
+        Some(node) => typed_backend(node).map_err(|errors| found.0.extend(errors.0)),
+        None => {
+            let problem = Problem::new("backend", "is missing")
+                .hint(format!("say who answers: backend.type is one of {}", kinds()));
+            found.push(problem);
+            Err(())
+        }
+    };
+    let (Ok(rest), Ok(backend)) = (rest, backend) else { return Err(found) };
+    Ok(BenchmarkConfig {
+        name: rest.name,
+        backend,
+        scenario: rest.scenario,
+        metrics: rest.metrics,
+        reporter: rest.reporter,
+        output_dir: rest.output_dir,
+    })
+}
+
+fn typed_backend(mut node: Node) -> Result<BackendConfig, Problems> {
+    let origin = node.origin.clone();
+    let chosen = node.as_map_mut().and_then(|map| map.remove("type"));
+    let kind = chosen.as_ref().and_then(Node::as_str);
+    let read = match kind {
+        Some("candle") => from_node(&node).map(BackendConfig::Candle),
+        Some("vllm") => from_node(&node).map(BackendConfig::Vllm),
+        Some("pytorch") => from_node(&node).map(BackendConfig::Pytorch),
+        _ => {
+            return Err(unknown_backend(
+                kind,
+                chosen.as_ref().map_or(&origin, |node| &node.origin),
+            ));
+        }
+    };
+    read.map_err(|errors| {
+        let placed = errors.iter().map(|error| {
+            let path = error.path().map_or("backend".to_owned(), |path| format!("backend.{path}"));
+            to_problem(&error.clone().with_path(path))
+        });
+        Problems(placed.collect())
+    })
+}
+
+fn unknown_backend(kind: Option<&str>, origin: &Origin) -> Problems {
+    let (message, hint) = match kind {
+        Some(kind) => (
+            format!("{kind:?} is not a backend"),
+            match nearest(kind, BackendConfig::KINDS) {
+                Some(near) => format!("did you mean {near}?"),
+                None => format!("one of {}", kinds()),
+            },
+        ),
+        None => ("is missing".to_owned(), format!("one of {}", kinds())),
+    };
+    at(origin, Problem::new("backend.type", message).hint(hint)).into()
+}
+
+fn kinds() -> String {
+    BackendConfig::KINDS.join(", ")
+}
+
+fn problems(errors: &Errors) -> Problems {
+    Problems(errors.iter().map(to_problem).collect())
+}
+
+fn to_problem(error: &Error) -> Problem {
+    let mut message = match error.path() {
+        Some(path) => format!("{path}: {}", error.message()),
+        None => error.message(),
+    };
+    if let Some(snippet) = error.snippet() {
+        message = format!("{message}\n{snippet}");
+    }
+    Problem { place: error.origin().to_string(), message, hint: error.hint().map(str::to_owned) }
+}
+
+fn hide_secrets(node: &mut Node) {
+    match &mut node.value {
+        Value::Map(map) => {
+            for (key, child) in map.iter_mut() {
+                if is_secret(key) && !matches!(child.value, Value::Null | Value::Interpolation(_)) {
+                    child.value = Value::Str("***".to_owned());
+                } else {
+                    hide_secrets(child);
+                }
+            }
+        }
+        Value::List(items) => items.iter_mut().for_each(hide_secrets),
+        Value::Str(text) => *text = redact_text(text),
+        _ => {}
+    }
+}
+
+fn is_secret(key: &Key) -> bool {
+    key.as_str().is_some_and(is_secret_key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::component::backend::Api;
+
+    fn load_text(text: &str, overrides: &[&str]) -> Result<LoadedConfig, Problems> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("my_run.yaml");
+        std::fs::write(&path, text).unwrap();
+        let overrides: Vec<String> = overrides.iter().map(|text| (*text).to_owned()).collect();
+        load(&path, &overrides)
+    }
+
+    const PROOF_OF_CONCEPT: &str = "
+name: tiny_llama_vllm
+backend: {type: vllm, device: cpu, device_ids: [0], model: tiny-llama, task: text-generation, endpoint: 'http://127.0.0.1:8001/v1'}
+scenario:
+  dataset_name: ds
+  text_column_name: text
+  num_samples: 5
+  truncation: true
+  reasoning: false
+  reasoning_params: null
+  input_shapes: {batch_size: 1}
+  generate_kwargs: {max_new_tokens: 64, min_new_tokens: 50}
+metrics: {type: codecarbon, enabled: true, project_name: tiny, output_dir: ./emissions, country_iso_code: USA, region: null}
+reporter: {type: csv, output_file: ./results/vllm.csv}
+output_dir: ./benchmark_output
+";
+
+    #[test]
+    fn a_config_of_the_proof_of_concept_reads_unchanged() {
+        let config = load_text(PROOF_OF_CONCEPT, &[]).unwrap().config;
+        let BackendConfig::Vllm(vllm) = &config.backend else { panic!("vllm") };
+        assert_eq!(vllm.endpoint, "http://127.0.0.1:8001/v1");
+        assert_eq!(vllm.api, Api::Chat);
+        assert_eq!(config.scenario.generate_kwargs.min_new_tokens, Some(50));
+        assert_eq!(config.reporter.output_file.as_deref(), Some("./results/vllm.csv"));
+    }
+
+    #[test]
+    fn changes_may_set_keys_that_the_file_leaves_out() {
+        let changes = ["backend.api=completions", "scenario.num_samples=3", "backend.model='a/b'"];
+        let config = load_text(PROOF_OF_CONCEPT, &changes).unwrap().config;
+        assert_eq!(config.scenario.num_samples, Some(3));
+        assert_eq!(config.backend.model(), "a/b");
+    }
+
+    #[test]
+    fn every_wrong_key_and_value_is_told_with_its_place_and_a_hint() {
+        let text = "backend: {type: vllm, modle: x}\nscenario:\n  num_sample: 3\n  idle_s: soon\n";
+        let problems = load_text(text, &["metrics.pue=high"]).unwrap_err();
+        let shown = problems.to_string();
+        assert_eq!(problems.0.len(), 4, "{shown}");
+        for part in ["modle", "model", ":3:3", "num_samples", ":4:", "metrics.pue=high"] {
+            assert!(shown.contains(part), "{part} in {shown}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_backend_names_the_known_ones() {
+        let shown = load_text("backend: {type: vlm}\n", &[]).unwrap_err().to_string();
+        assert!(shown.contains("did you mean vllm?"), "{shown}");
+    }
+
+    #[test]
+    fn a_config_without_a_name_takes_the_files() {
+        let loaded = load_text("backend: {type: candle, model: m}\n", &[]).unwrap();
+        assert_eq!(loaded.config.name, "my_run");
+    }
+
+    #[test]
+    fn what_hydra_keeps_holds_no_secret() {
+        let text = "backend:\n  type: vllm\n  model: m\n  endpoint: http://u:hunter2@h\n  extra_body: {api_key: sk-1}\n";
+        let loaded = load_text(text, &["+backend.extra_body.x_token=sk-2"]).unwrap();
+        for (path, bytes) in loaded.hydra_files() {
+            let text = String::from_utf8(bytes).unwrap();
+            for secret in ["hunter2", "sk-1", "sk-2"] {
+                assert!(!text.contains(secret), "{secret} in {}: {text}", path.display());
+            }
+        }
+    }
+
+    #[test]
+    fn problems_found_later_are_located_too() {
+        let loaded =
+            load_text("backend: {type: candle, model: m}\nscenario:\n  num_samples: 0\n", &[]);
+        let loaded = loaded.unwrap();
+        let problems = loaded.locate(super::super::check(&loaded.config));
+        assert!(problems.0[0].place.ends_with("my_run.yaml:3:16"), "{problems}");
+    }
+}

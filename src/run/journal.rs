@@ -1,0 +1,273 @@
+//! Writes records as they happen, on a thread of its own, so that a slow disk never delays a request.
+//!
+//! Lines are buffered and brought to the disk at least once a second. When a write fails (a full disk)
+//! the file is cut back to its last whole line, and the run is told to stop: what was measured stays.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::clock;
+use crate::record::{EventRecord, RequestRecord, SampleRecord, files};
+use crate::units::{Nanos, Seconds};
+
+/// Records reach the disk at least this often.
+const SYNC_PERIOD: Seconds = Seconds(1.0);
+
+/// A record on its way to its file.
+pub(super) enum Line {
+    Request(Box<RequestRecord>),
+    Samples(Vec<SampleRecord>),
+    Event(EventRecord),
+}
+
+/// The handle that the rest of the run writes through.
+#[derive(Clone)]
+pub(super) struct Journal {
+    lines: Sender<Line>,
+    failed: Arc<AtomicBool>,
+}
+
+/// The writer thread; `finish` waits for the last byte.
+pub(super) struct JournalThread {
+    thread: JoinHandle<Result<(), JournalError>>,
+}
+
+/// Why records could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write {file}: {cause}")]
+pub struct JournalError {
+    /// Which file.
+    pub file: String,
+    /// Why.
+    pub cause: std::io::Error,
+}
+
+impl Journal {
+    /// Opens the record files in a folder and starts the writer.
+    pub(super) fn open(folder: &Path) -> Result<(Self, JournalThread), JournalError> {
+        let writer = Writer {
+            requests: LineFile::create(folder, files::REQUESTS)?,
+            samples: LineFile::create(folder, files::SAMPLES)?,
+            events: LineFile::create(folder, files::EVENTS)?,
+        };
+        let (lines, inbox) = mpsc::channel();
+        let failed = Arc::new(AtomicBool::new(false));
+        let thread = super::spawn_thread("journal", {
+            let failed = Arc::clone(&failed);
+            move || writer.write_until_closed(&inbox, &failed)
+        });
+        Ok((Self { lines, failed }, JournalThread { thread }))
+    }
+
+    /// Queues a record.
+    pub(super) fn write(&self, line: Line) {
+        // The writer ends before its senders only after a failure, which `has_failed` tells.
+        let _ = self.lines.send(line);
+    }
+
+    /// Queues an event that happens now.
+    pub(super) fn event(&self, event: crate::record::Event) {
+        self.write(Line::Event(EventRecord { at_ns: clock::now(), event }));
+    }
+
+    /// Whether records are being lost.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
+    }
+}
+
+impl JournalThread {
+    /// Waits until everything queued is on disk. Every [`Journal`] must have been dropped.
+    pub(super) fn finish(self) -> Result<(), JournalError> {
+        match self.thread.join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+}
+
+struct Writer {
+    requests: LineFile,
+    samples: LineFile,
+    events: LineFile,
+}
+
+impl Writer {
+    fn write_until_closed(
+        mut self,
+        inbox: &Receiver<Line>,
+        failed: &AtomicBool,
+    ) -> Result<(), JournalError> {
+        let result = self.pump(inbox);
+        if result.is_err() {
+            failed.store(true, Ordering::Relaxed);
+        }
+        result
+    }
+
+    fn pump(&mut self, inbox: &Receiver<Line>) -> Result<(), JournalError> {
+        let mut synced = clock::now();
+        loop {
+            match inbox.recv_timeout(left_until_sync(synced)) {
+                Ok(line) => self.append(&line)?,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return self.sync(),
+            }
+            let now = clock::now();
+            if now.since(synced).0 >= SYNC_PERIOD.0 {
+                self.sync()?;
+                synced = now;
+            }
+        }
+    }
+
+    fn append(&mut self, line: &Line) -> Result<(), JournalError> {
+        match line {
+            Line::Request(request) => self.requests.append(request),
+            Line::Samples(samples) => {
+                samples.iter().try_for_each(|sample| self.samples.append(sample))
+            }
+            Line::Event(event) => self.events.append(event),
+        }
+    }
+
+    fn sync(&mut self) -> Result<(), JournalError> {
+        // Every file gets its chance, even when one fails.
+        [self.requests.sync(), self.samples.sync(), self.events.sync()].into_iter().collect()
+    }
+}
+
+fn left_until_sync(synced: Nanos) -> Duration {
+    (SYNC_PERIOD - clock::now().since(synced)).into()
+}
+
+/// A file that holds whole lines only.
+struct LineFile {
+    name: String,
+    file: File,
+    /// Lines not yet handed to the system.
+    pending: Vec<u8>,
+    /// Bytes of whole lines in the file.
+    length: u64,
+}
+
+impl LineFile {
+    fn create(folder: &Path, name: &str) -> Result<Self, JournalError> {
+        let file = OpenOptions::new()
+            .create_new(true)
+            .append(true)
+            .open(folder.join(name))
+            .map_err(|cause| JournalError { file: name.to_owned(), cause })?;
+        Ok(Self { name: name.to_owned(), file, pending: Vec::new(), length: 0 })
+    }
+
+    fn append(&mut self, row: &impl Serialize) -> Result<(), JournalError> {
+        let start = self.pending.len();
+        if let Err(cause) = serde_json::to_writer(&mut self.pending, row) {
+            self.pending.truncate(start);
+            return Err(self.error(cause.into()));
+        }
+        self.pending.push(b'\n');
+        if self.pending.len() > 64 * 1024 { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<(), JournalError> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        if let Err(cause) = self.file.write_all(&self.pending) {
+            // Half a line may be there: cut it off. If even that fails the reader counts a torn line.
+            let _ = self.file.set_len(self.length);
+            return Err(self.error(cause));
+        }
+        self.length += self.pending.len() as u64;
+        self.pending.clear();
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), JournalError> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        self.flush()?;
+        self.file.sync_data().map_err(|cause| self.error(cause))
+    }
+
+    fn error(&self, cause: std::io::Error) -> JournalError {
+        JournalError { file: self.name.clone(), cause }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{Event, Phase, parse_lines};
+
+    #[test]
+    fn everything_queued_is_in_the_files_when_the_journal_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let (journal, thread) = Journal::open(folder.path()).unwrap();
+        for sensor in 0..500 {
+            let sample = SampleRecord {
+                sensor,
+                before_ns: Nanos(1),
+                after_ns: Nanos(2),
+                value: Some(0.5),
+                error: None,
+            };
+            journal.write(Line::Samples(vec![sample]));
+        }
+        journal.event(Event::PhaseBegin { phase: Phase::Measure });
+        drop(journal);
+        thread.finish().unwrap();
+        let bytes = std::fs::read(folder.path().join(files::SAMPLES)).unwrap();
+        assert_eq!(parse_lines::<SampleRecord>(&bytes).0.len(), 500);
+        let bytes = std::fs::read(folder.path().join(files::EVENTS)).unwrap();
+        assert_eq!(parse_lines::<EventRecord>(&bytes).0.len(), 1);
+    }
+
+    #[test]
+    fn an_old_record_file_is_never_written_over() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(files::REQUESTS), "old").unwrap();
+        assert!(Journal::open(folder.path()).is_err());
+    }
+
+    #[test]
+    fn a_full_disk_ends_the_journal_with_the_file_named_and_tells_the_run() {
+        let full = Path::new("/dev/full");
+        if !full.exists() {
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let (journal, thread) = {
+            let mut writer = Writer {
+                requests: LineFile::create(folder.path(), files::REQUESTS).unwrap(),
+                samples: LineFile::create(folder.path(), files::SAMPLES).unwrap(),
+                events: LineFile::create(folder.path(), files::EVENTS).unwrap(),
+            };
+            writer.events.file = OpenOptions::new().write(true).open(full).unwrap();
+            let (lines, inbox) = mpsc::channel();
+            let failed = Arc::new(AtomicBool::new(false));
+            let flag = Arc::clone(&failed);
+            let thread = super::super::spawn_thread("journal", move || {
+                writer.write_until_closed(&inbox, &flag)
+            });
+            (Journal { lines, failed }, JournalThread { thread })
+        };
+        journal.event(Event::Finished);
+        let failed = Arc::clone(&journal.failed);
+        drop(journal);
+        let error = thread.finish().unwrap_err();
+        assert_eq!(error.file, files::EVENTS);
+        assert!(failed.load(Ordering::Relaxed));
+    }
+}

@@ -1,0 +1,132 @@
+//! Reads the meters on a thread of its own while the run goes on.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use super::journal::{Journal, Line};
+use super::progress::Live;
+use crate::clock;
+use crate::meter::{LiveComponent, Sampler};
+use crate::record::SampleRecord;
+
+/// The meter thread's handle.
+pub(super) struct Metering {
+    shared: Arc<Shared>,
+    thread: JoinHandle<()>,
+}
+
+/// Power now and energy so far.
+#[derive(Clone)]
+pub(super) struct Gauge(Arc<Shared>);
+
+impl Gauge {
+    pub(super) fn live(&self) -> Live {
+        *lock(&self.0.live)
+    }
+}
+
+struct Shared {
+    stop: AtomicBool,
+    edge: AtomicBool,
+    outlet: Mutex<Outlet>,
+    live: Mutex<Live>,
+}
+
+/// Where samples go: until the run folder exists they wait.
+enum Outlet {
+    Waiting(Vec<SampleRecord>),
+    Journal(Journal),
+}
+
+impl Metering {
+    /// Starts reading.
+    pub(super) fn start(mut sampler: Sampler) -> Self {
+        let shared = Arc::new(Shared {
+            stop: AtomicBool::new(false),
+            edge: AtomicBool::new(true),
+            outlet: Mutex::new(Outlet::Waiting(Vec::new())),
+            live: Mutex::new(Live::default()),
+        });
+        let thread = super::spawn_thread("meter", {
+            let shared = Arc::clone(&shared);
+            move || shared.read_until_stopped(&mut sampler)
+        });
+        Self { shared, thread }
+    }
+
+    /// Hands over what was read so far and everything from now on.
+    pub(super) fn connect(&self, journal: Journal) {
+        let mut outlet = lock(&self.shared.outlet);
+        if let Outlet::Waiting(samples) = &mut *outlet {
+            journal.write(Line::Samples(std::mem::take(samples)));
+        }
+        *outlet = Outlet::Journal(journal);
+    }
+
+    /// Asks for a dense look at the counters: a phase begins or ends now.
+    pub(super) fn edge(&self) {
+        self.shared.edge.store(true, Ordering::Relaxed);
+        self.thread.thread().unpark();
+    }
+
+    /// A view of power now and energy so far, for whoever shows it.
+    pub(super) fn gauge(&self) -> Gauge {
+        Gauge(Arc::clone(&self.shared))
+    }
+
+    /// Ends reading; the last samples are handed over before this returns.
+    pub(super) fn stop(self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        self.thread.thread().unpark();
+        if let Err(panic) = self.thread.join() {
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+impl Shared {
+    fn read_until_stopped(&self, sampler: &mut Sampler) {
+        let mut samples = Vec::new();
+        while !self.stop.load(Ordering::Relaxed) {
+            if self.edge.swap(false, Ordering::Relaxed) {
+                sampler.set_edge(true);
+                sampler.mark();
+            }
+            sampler.poll(clock::now, &mut samples);
+            self.hand_over(&mut samples);
+            *lock(&self.live) = sum(&sampler.live());
+            std::thread::park_timeout(sampler.next_due().since(clock::now()).into());
+        }
+        // Whatever counts is read once more, so that the last phase has an end.
+        sampler.set_edge(true);
+        sampler.poll(clock::now, &mut samples);
+        self.hand_over(&mut samples);
+    }
+
+    fn hand_over(&self, samples: &mut Vec<SampleRecord>) {
+        if samples.is_empty() {
+            return;
+        }
+        match &mut *lock(&self.outlet) {
+            Outlet::Waiting(waiting) => waiting.append(samples),
+            Outlet::Journal(journal) => journal.write(Line::Samples(std::mem::take(samples))),
+        }
+    }
+}
+
+/// What is measured, or where nothing is, what is modelled.
+fn sum(parts: &[LiveComponent]) -> Live {
+    let source = parts.iter().map(|part| part.source).min();
+    let parts = || parts.iter().filter(|part| Some(part.source) == source);
+    Live {
+        source,
+        power: parts().map(|part| part.watts).sum::<Option<_>>().filter(|_| source.is_some()),
+        energy: parts().map(|part| part.joules).sum::<Option<_>>().filter(|_| source.is_some()),
+    }
+}
+
+/// A panic elsewhere must not cost the samples: the data behind these locks is whole at any time.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

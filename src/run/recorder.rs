@@ -1,0 +1,181 @@
+//! Turns what a backend tells of a request into its record.
+
+use crate::backend::{BackendError, Completion, Sink, StreamEvent};
+use crate::clock;
+use crate::record::{FailureClass, Outcome, Phase, RequestRecord, TokenCounts};
+use crate::units::Nanos;
+
+/// Listens to one request.
+#[derive(Debug)]
+pub(super) struct Recorder {
+    keep_output: bool,
+    sent: Option<Nanos>,
+    first_byte: Option<Nanos>,
+    /// Arrival of every event with generated text.
+    events: Vec<Nanos>,
+    chars: u64,
+    output: String,
+}
+
+/// What a record says beside what was heard.
+#[derive(Debug, Clone)]
+pub(super) struct Identity {
+    pub index: u64,
+    pub phase: Phase,
+    pub prompt_id: String,
+    pub scheduled: Nanos,
+}
+
+impl Recorder {
+    pub(super) fn new(keep_output: bool, expected_events: usize) -> Self {
+        Self {
+            keep_output,
+            sent: None,
+            first_byte: None,
+            // No growth while tokens arrive, within reason.
+            events: Vec::with_capacity(expected_events.min(65_536)),
+            chars: 0,
+            output: String::new(),
+        }
+    }
+
+    /// Forgets a failed attempt.
+    pub(super) fn restart(&mut self) {
+        *self = Self::new(self.keep_output, self.events.capacity());
+    }
+
+    /// Whether any byte of an answer has come; after that an attempt is never repeated.
+    pub(super) const fn has_answer(&self) -> bool {
+        self.first_byte.is_some()
+    }
+
+    fn keep(&mut self, text: &str) {
+        self.chars += text.chars().count() as u64;
+        if self.keep_output {
+            self.output.push_str(text);
+        }
+    }
+
+    /// The record of the request, which ends now.
+    pub(super) fn finish(
+        self,
+        identity: Identity,
+        retries: u32,
+        result: Result<Completion, BackendError>,
+    ) -> RequestRecord {
+        let end = clock::now();
+        let sent = self.sent.unwrap_or(identity.scheduled);
+        let (tokens, server_timings, outcome) = match result {
+            Ok(done) => (
+                done.tokens,
+                done.server_timings,
+                Outcome::Ok { finish_reason: done.finish_reason },
+            ),
+            Err(error) => (TokenCounts::MISSING, None, failed(error)),
+        };
+        RequestRecord {
+            index: identity.index,
+            phase: identity.phase,
+            prompt_id: identity.prompt_id,
+            scheduled_ns: identity.scheduled,
+            sent_ns: sent,
+            first_byte_ns: self.first_byte,
+            first_token_ns: self.events.first().copied(),
+            last_token_ns: self.events.last().copied(),
+            end_ns: end,
+            event_offsets_ns: self.events.iter().map(|at| at.0.saturating_sub(sent.0)).collect(),
+            tokens,
+            output_chars: self.chars,
+            output: self.keep_output.then_some(self.output),
+            retries,
+            outcome,
+            server_timings,
+        }
+    }
+}
+
+impl Sink for Recorder {
+    fn event(&mut self, at: Nanos, event: StreamEvent<'_>) {
+        match event {
+            StreamEvent::Sent => self.sent = Some(at),
+            StreamEvent::FirstByte => {
+                self.first_byte.get_or_insert(at);
+            }
+            StreamEvent::Empty => {}
+            StreamEvent::Content(text)
+            | StreamEvent::Reasoning(text)
+            | StreamEvent::ToolCall(text) => {
+                self.first_byte.get_or_insert(at);
+                self.events.push(at);
+                self.keep(text);
+            }
+            StreamEvent::Whole { content, reasoning } => {
+                self.first_byte.get_or_insert(at);
+                self.keep(reasoning);
+                self.keep(content);
+            }
+        }
+    }
+}
+
+fn failed(error: BackendError) -> Outcome {
+    Outcome::Failed { class: error.class, http_status: error.http_status, message: error.message }
+}
+
+/// The error of a request that the run gave up.
+pub(super) fn cancelled() -> BackendError {
+    BackendError::new(FailureClass::Cancelled, "the run was stopped")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity() -> Identity {
+        Identity { index: 7, phase: Phase::Measure, prompt_id: "p".into(), scheduled: Nanos(5) }
+    }
+
+    #[test]
+    fn a_request_that_failed_half_way_keeps_the_tokens_it_had() {
+        let mut recorder = Recorder::new(true, 4);
+        recorder.event(Nanos(10), StreamEvent::Sent);
+        recorder.event(Nanos(20), StreamEvent::FirstByte);
+        recorder.event(Nanos(20), StreamEvent::Empty);
+        recorder.event(Nanos(30), StreamEvent::Content("hé"));
+        recorder.event(Nanos(40), StreamEvent::Content("llo"));
+        let error = BackendError::new(FailureClass::Reset, "connection reset");
+        let record = recorder.finish(identity(), 1, Err(error));
+        assert_eq!(record.first_byte_ns, Some(Nanos(20)));
+        assert_eq!(record.first_token_ns, Some(Nanos(30)));
+        assert_eq!(record.event_offsets_ns, [20, 30]);
+        assert_eq!(record.output.as_deref(), Some("héllo"));
+        assert_eq!(record.output_chars, 5);
+        assert!(!record.is_ok());
+        assert_eq!(record.tokens, TokenCounts::MISSING);
+    }
+
+    #[test]
+    fn a_whole_answer_counts_as_output_and_says_nothing_of_a_first_token() {
+        let mut recorder = Recorder::new(true, 4);
+        recorder.event(Nanos(10), StreamEvent::Sent);
+        recorder.event(Nanos(20), StreamEvent::Whole { content: "yes", reasoning: "" });
+        let done =
+            Completion { tokens: TokenCounts::MISSING, finish_reason: None, server_timings: None };
+        let record = recorder.finish(identity(), 0, Ok(done));
+        assert_eq!((record.first_byte_ns, record.first_token_ns), (Some(Nanos(20)), None));
+        assert_eq!(record.output.as_deref(), Some("yes"));
+    }
+
+    #[test]
+    fn a_stream_without_text_has_no_first_token() {
+        let mut recorder = Recorder::new(false, 4);
+        recorder.event(Nanos(10), StreamEvent::Sent);
+        recorder.event(Nanos(20), StreamEvent::FirstByte);
+        recorder.event(Nanos(25), StreamEvent::Empty);
+        let done =
+            Completion { tokens: TokenCounts::MISSING, finish_reason: None, server_timings: None };
+        let record = recorder.finish(identity(), 0, Ok(done));
+        assert_eq!(record.first_token_ns, None);
+        assert!(record.is_ok());
+    }
+}

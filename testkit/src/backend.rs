@@ -1,0 +1,129 @@
+//! A backend that answers by a script: known tokens, known pauses, planted failures.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use ai_energy_benchmarks::backend::{
+    Backend, BackendError, BoxFuture, CheckReport, Completion, GenerateRequest, Sink, StreamEvent,
+};
+use ai_energy_benchmarks::clock;
+use ai_energy_benchmarks::record::{BackendInfo, TokenCounts, TokenSource, Weights};
+
+/// What a request meets.
+#[derive(Debug, Clone, Default)]
+pub struct Script {
+    /// Tokens generated.
+    pub tokens: u64,
+    /// Pause before each.
+    pub gap: Duration,
+    /// Errors of the first attempts, in order; the attempt after them succeeds.
+    pub errors: Vec<BackendError>,
+    /// An error after the first token of the attempt that would have succeeded.
+    pub breaks: Option<BackendError>,
+}
+
+/// Answers every request by the same script, except those with one of their own.
+#[derive(Debug, Default)]
+pub struct ScriptedBackend {
+    /// The script of requests without their own.
+    pub script: Script,
+    /// Scripts by position in the measured phase.
+    pub by_index: BTreeMap<u64, Script>,
+    /// Error of the check.
+    pub check_error: Option<BackendError>,
+    /// Attempts made, by position.
+    pub attempts: Mutex<BTreeMap<u64, usize>>,
+}
+
+impl ScriptedBackend {
+    /// Every request yields this many tokens with this pause before each.
+    #[must_use]
+    pub fn steady(tokens: u64, gap: Duration) -> Self {
+        Self { script: Script { tokens, gap, ..Script::default() }, ..Self::default() }
+    }
+
+    fn script(&self, index: u64) -> &Script {
+        self.by_index.get(&index).unwrap_or(&self.script)
+    }
+
+    /// The error planted for this attempt, if any.
+    fn planted(&self, index: u64) -> Option<BackendError> {
+        let mut attempts = self.attempts.lock().ok()?;
+        let attempt = attempts.entry(index).or_default();
+        let error = self.script(index).errors.get(*attempt).cloned();
+        *attempt += 1;
+        error
+    }
+}
+
+impl Backend for ScriptedBackend {
+    fn check(&self) -> BoxFuture<'_, Result<CheckReport, BackendError>> {
+        Box::pin(async {
+            match &self.check_error {
+                Some(error) => Err(error.clone()),
+                None => Ok(CheckReport { info: info(), warnings: Vec::new() }),
+            }
+        })
+    }
+
+    fn generate<'a>(
+        &'a self,
+        request: &'a GenerateRequest,
+        sink: &'a mut dyn Sink,
+    ) -> BoxFuture<'a, Result<Completion, BackendError>> {
+        Box::pin(async move {
+            let script = self.script(request.index);
+            sink.event(clock::now(), StreamEvent::Sent);
+            if let Some(error) = self.planted(request.index) {
+                return Err(error);
+            }
+            for index in 0..script.tokens {
+                pause(script.gap).await;
+                sink.event(clock::now(), StreamEvent::Content("word "));
+                if index == 0
+                    && let Some(error) = &script.breaks
+                {
+                    return Err(error.clone());
+                }
+            }
+            Ok(completion(script.tokens))
+        })
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a scripted server takes its time")]
+async fn pause(time: Duration) {
+    if !time.is_zero() {
+        tokio::time::sleep(time).await;
+    }
+}
+
+fn completion(tokens: u64) -> Completion {
+    Completion {
+        tokens: TokenCounts {
+            prompt: Some(10),
+            cached_prompt: None,
+            completion: Some(tokens),
+            reasoning: None,
+            source: TokenSource::Engine,
+        },
+        finish_reason: Some("length".to_owned()),
+        server_timings: None,
+    }
+}
+
+fn info() -> BackendInfo {
+    BackendInfo {
+        kind: "scripted".to_owned(),
+        model: "script".to_owned(),
+        endpoint: None,
+        server: None,
+        server_version: None,
+        weights: Weights::Synthetic,
+        local: true,
+        local_reason: "in this process".to_owned(),
+        pids: Vec::new(),
+        details: BTreeMap::new(),
+    }
+}
