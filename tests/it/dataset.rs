@@ -28,13 +28,13 @@ fn local(scenario: &ScenarioConfig) -> Result<Loaded, DatasetError> {
 }
 
 fn in_folder(folder: &Path, file: &str) -> ScenarioConfig {
-    scenario(folder.join(file).to_str().unwrap())
+    scenario(folder.join(file).to_string_lossy())
 }
 
 fn write(folder: &Path, file: &str, text: &str) {
     let path = folder.join(file);
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(path, text).unwrap();
+    fs::create_dir_all(path.parent().expect("a file has a folder")).expect("a folder for the test");
+    fs::write(path, text).expect("a file for the test");
 }
 
 pub(crate) fn texts(loaded: &Loaded) -> Vec<String> {

@@ -305,3 +305,15 @@ fn a_file_name_that_climbs_out_is_refused() {
         .unwrap_err();
     assert!(matches!(error, HubError::Protocol { .. }), "{error}");
 }
+
+#[test]
+fn a_tls_failure_is_an_error_and_tells_no_one_the_token() {
+    let cache = tempfile::tempdir().unwrap();
+    let server = HubServer::start(&[]);
+    let url = server.url().replace("http://", "https://");
+    let env = HubEnv { endpoint: url, ..env(&server, cache.path()) };
+    let error = fetch(&env, RepoKind::Dataset, "o/set", None, &|_| true).unwrap_err();
+    assert!(matches!(error, HubError::Unreachable { .. }), "{error}");
+    let seen = format!("{:?}", server.requests());
+    assert!(!seen.contains(TOKEN), "{seen}");
+}
