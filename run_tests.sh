@@ -105,7 +105,7 @@ clippy() { cargo clippy --locked --workspace --all-targets -- -D warnings; }
 build() { cargo build --locked --workspace --all-targets; }
 xtask() { CARGO_MANIFEST_DIR=$PWD/xtask "${CARGO_TARGET_DIR:-target}/debug/xtask" "$@"; }
 deny() { cargo deny --all-features --log-level error check bans licenses sources; }
-rustdoc() { RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps --document-private-items --quiet; }
+rustdoc() { RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps --quiet; }
 
 shell_scripts() { git ls-files -- '*.sh' scripts/peer .ci/run 2>/dev/null || ls ./*.sh scripts/*.sh scripts/peer .ci/run; }
 
