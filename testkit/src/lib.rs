@@ -1,1 +1,3 @@
-//! Placeholder of the workspace member; its room fills it.
+//! Test helpers: scripted meters, scripted servers, fixture trees. For development only.
+
+pub mod server;

@@ -125,7 +125,7 @@ impl OpenAi {
         };
         let mut reply = self.client.send(&call, sink).await?;
         if !(200..300).contains(&reply.status) {
-            let body = reply.read_all(ERROR_LIMIT).await.unwrap_or_default();
+            let body = reply.read_what_comes(ERROR_LIMIT).await;
             let error = self.refused(reply.status, &reply.headers, &body.bytes);
             self.client.give_back(reply);
             return Err(error);
