@@ -3,6 +3,7 @@
 mod openai;
 mod openai_check;
 mod openai_faults;
+mod openai_live;
 mod openai_streams;
 mod report_files;
 mod report_findings;

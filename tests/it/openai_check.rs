@@ -4,7 +4,7 @@ use ai_energy_benchmarks::backend::openai::TESTED;
 use ai_energy_benchmarks::backend::{Backend, BackendError, CheckReport};
 use ai_energy_benchmarks::config::component::backend::VllmConfig;
 use ai_energy_benchmarks::record::{FailureClass, Weights};
-use ai_energy_benchmarks_testkit::server::{ScriptedServer, Step, answer};
+use ai_energy_benchmarks_testkit::server::{Recorded, ScriptedServer, Step, answer};
 use serde_json::json;
 
 use crate::openai::{block_on, client, config, recorded};
@@ -18,6 +18,7 @@ fn impersonate(folder: &'static str) -> ScriptedServer {
             "/health" => "health.txt",
             "/version" => "version.txt",
             "/v1/models" => "models.txt",
+            "/openapi.json" if folder.starts_with("transformers") => "openapi.txt",
             // llama-server gives its build under the same name as in its answers' fingerprints.
             "/props" if folder.starts_with("llama") => {
                 let body = br#"{"total_slots":4,"build_info":"b1-7e4c0a9"}"#;
@@ -109,6 +110,14 @@ fn an_untested_version_and_an_unknown_server_are_cautioned() {
     let report = check(&config(&server.url())).unwrap();
     assert_eq!(codes(&report), ["untested_server_version"]);
     assert!(report.warnings[0].message.contains("vLLM 0.1.2 was not tested"));
+    let broken = |asked: &Recorded| match asked.path.as_str() {
+        "/v1/models" => "500 Internal Server Error",
+        _ => "200 OK",
+    };
+    let broken = ScriptedServer::start(move |asked| {
+        vec![Step::Send(answer(broken(asked), "text/plain", b""))]
+    });
+    assert_eq!(codes(&check(&config(&broken.url())).unwrap())[0], "model_not_checked");
     let nothing = ScriptedServer::start(|_| vec![Step::Send(answer(NOT_FOUND, "text/plain", b""))]);
     let report = check(&config(&nothing.url())).unwrap();
     assert_eq!((report.info.server.as_ref(), report.info.server_version.as_ref()), (None, None));
