@@ -1,28 +1,11 @@
 //! The lists: one line a component. Open at start-up, so that other crates add to them.
 
-use std::sync::Arc;
-
-use crate::backend::{Backend, Host, openai};
-use crate::config::component::backend::BackendConfig;
+use crate::backend::openai;
 use crate::dataset::{self, DatasetFormat};
-use crate::error::Problems;
 use crate::meter;
 use crate::report::{self, ReporterEntry};
 
-/// Builds a backend from its settings, or tells everything that is wrong with them.
-pub type BuildBackend = fn(&BackendConfig, Arc<dyn Host>) -> Result<Box<dyn Backend>, Problems>;
-
-/// A backend by name.
-#[derive(Clone, Copy)]
-pub struct BackendEntry {
-    /// The value of `backend.type`.
-    pub kind: &'static str,
-    /// One line for help texts.
-    pub summary: &'static str,
-    /// Builds it.
-    pub build: BuildBackend,
-}
-
+pub use crate::backend::{BackendEntry, BuildBackend};
 pub use crate::meter::MeterEntry;
 
 /// Everything that can be chosen by name.

@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::config::component::backend::BackendConfig;
 use crate::config::component::scenario::GenerateKwargs;
-use crate::error::Problem;
+use crate::error::{Problem, Problems};
 use crate::prompt::Prompt;
 use crate::record::{BackendInfo, FailureClass, TokenCounts, Warning};
 use crate::units::{Nanos, Seconds};
@@ -128,6 +129,20 @@ impl BackendError {
     pub fn problem(&self, place: &str) -> Problem {
         Problem { place: place.to_owned(), message: self.message.clone(), hint: self.hint.clone() }
     }
+}
+
+/// Builds a backend from its settings, or tells everything that is wrong with them.
+pub type BuildBackend = fn(&BackendConfig, Arc<dyn Host>) -> Result<Box<dyn Backend>, Problems>;
+
+/// A backend by name.
+#[derive(Clone, Copy)]
+pub struct BackendEntry {
+    /// The value of `backend.type`.
+    pub kind: &'static str,
+    /// One line for help texts.
+    pub summary: &'static str,
+    /// Builds it.
+    pub build: BuildBackend,
 }
 
 /// Who answers requests.

@@ -4,3 +4,4 @@ pub mod backend;
 pub mod fixtures;
 pub mod hub;
 pub mod meters;
+pub mod server;

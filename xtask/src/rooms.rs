@@ -27,6 +27,13 @@ pub(crate) struct Room {
 
 const NO_IO: &[&str] = &["tokio", "hyper", "std::fs", "std::net", "std::process", "std::thread"];
 const NO_TIMERS: &[&str] = &["tokio::time"];
+/// A backend may bound a wait of its own (connecting has its time-out), never lengthen one.
+const NO_SLEEP: &[&str] = &[
+    "tokio::time::sleep",
+    "tokio::time::sleep_until",
+    "tokio::time::interval",
+    "std::thread::sleep",
+];
 
 /// The import table of the library, in the order of the data flow.
 pub(crate) const ROOMS: &[Room] = &[
@@ -72,8 +79,8 @@ pub(crate) const ROOMS: &[Room] = &[
     Room {
         name: "backend",
         may: &[CONFIG_COMPONENT, "prompt", "record", "units", "clock", "error"],
-        never: "meter, analysis, report",
-        banned: &[],
+        never: "meter, analysis, report, sleeping",
+        banned: NO_SLEEP,
     },
     Room {
         name: "meter",

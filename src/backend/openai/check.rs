@@ -91,7 +91,6 @@ struct Model {
     id: String,
     aliases: Vec<String>,
     owned_by: Option<Value>,
-    created: Option<Value>,
     root: Option<Value>,
     max_model_len: Option<Value>,
     meta: Option<Value>,
@@ -126,7 +125,8 @@ pub(super) async fn check(backend: &OpenAi) -> Result<CheckReport, BackendError>
         return Err(backend.refused(health.status, &health.headers, &health.body));
     }
     let models = ask(backend, &endpoint.api_path("models")).await?;
-    if !models.is_ok() && !models.is_absent() {
+    // A list that is absent or broken rules nothing out: some servers answer requests all the same.
+    if matches!(models.status, 300..=399 | 401 | 403 | 503) {
         return Err(backend.refused(models.status, &models.headers, &models.body));
     }
     let list: Models = serde_json::from_slice(&models.body).unwrap_or_default();
@@ -189,18 +189,14 @@ async fn identify(
         (Some("vllm"), _) => (VLLM, "version", "/version"),
         (Some("llamacpp"), _) | (_, Some("llama.cpp")) => (LLAMA_CPP, "props", "/build_info"),
         (Some("sglang"), _) => (SGLANG, "get_server_info", "/version"),
-        _ => return identify_by_routes(backend, models, list).await,
+        _ => return identify_by_routes(backend).await,
     };
     let told = ask(backend, &endpoint.root_path(route)).await?;
     let version = told.json().pointer(pointer).and_then(Value::as_str).map(str::to_owned);
     Ok(Software { name: Some(name), version })
 }
 
-async fn identify_by_routes(
-    backend: &OpenAi,
-    models: &Told,
-    list: &Models,
-) -> Result<Software, BackendError> {
+async fn identify_by_routes(backend: &OpenAi) -> Result<Software, BackendError> {
     let endpoint = backend.client.endpoint();
     let info = ask(backend, &endpoint.root_path("info")).await?.json();
     if let (Some(version), Some(_)) = (info["version"].as_str(), info.get("model_id")) {
@@ -213,9 +209,10 @@ async fn identify_by_routes(
         let name = like_vllm.then_some(VLLM);
         return Ok(Software { name, version: Some(text.to_owned()) });
     }
-    // transformers serve: gives every answer an id, and creation times with a fraction.
-    let fraction = |model: &Model| model.created.as_ref().is_some_and(Value::is_f64);
-    let is_transformers = models.header("x-request-id").is_some() && list.data.iter().any(fraction);
+    // transformers serve has no name of its own anywhere, but routes that nobody else has.
+    let routes = ask(backend, &endpoint.root_path("openapi.json")).await?.json();
+    let has = |route: &str| routes["paths"].get(route).is_some();
+    let is_transformers = has("/load_model") && has("/v1/chat/completions");
     Ok(Software { name: is_transformers.then_some(TRANSFORMERS), version: None })
 }
 

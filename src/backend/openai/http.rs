@@ -372,6 +372,19 @@ impl Reply {
     /// The whole body, up to `limit` bytes, with the moments of its first and last piece.
     pub(super) async fn read_all(&mut self, limit: usize) -> Result<WholeBody, BackendError> {
         let mut whole = WholeBody::default();
+        self.read_into(&mut whole, limit).await?;
+        Ok(whole)
+    }
+
+    /// As much of the body as comes before it breaks or reaches `limit`.
+    pub(super) async fn read_what_comes(&mut self, limit: usize) -> WholeBody {
+        let mut whole = WholeBody::default();
+        // The error that the body describes matters more than how its reading ended.
+        let _: Result<(), BackendError> = self.read_into(&mut whole, limit).await;
+        whole
+    }
+
+    async fn read_into(&mut self, whole: &mut WholeBody, limit: usize) -> Result<(), BackendError> {
         while let Some((at, piece)) = self.read().await? {
             whole.first.get_or_insert(at);
             whole.last = Some(at);
@@ -381,7 +394,7 @@ impl Reply {
             }
             whole.bytes.extend_from_slice(&piece);
         }
-        Ok(whole)
+        Ok(())
     }
 }
 

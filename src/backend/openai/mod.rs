@@ -32,13 +32,12 @@ use self::endpoint::{Endpoint, Parsed};
 use self::http::{Call, Client, Reply};
 use self::tls::Tls;
 use super::{
-    Backend, BackendError, BoxFuture, CheckReport, Completion, GenerateRequest, Host, Sink,
-    StreamEvent,
+    Backend, BackendEntry, BackendError, BoxFuture, CheckReport, Completion, GenerateRequest, Host,
+    Sink, StreamEvent,
 };
 use crate::config::component::backend::{BackendConfig, VllmConfig};
 use crate::error::{Problem, Problems};
 use crate::record::FailureClass;
-use crate::registry::BackendEntry;
 use crate::units::Seconds;
 
 pub use self::answer::Decoder;
@@ -123,7 +122,7 @@ impl OpenAi {
         };
         let mut reply = self.client.send(&call, sink).await?;
         if !(200..300).contains(&reply.status) {
-            let body = reply.read_all(ERROR_LIMIT).await.unwrap_or_default();
+            let body = reply.read_what_comes(ERROR_LIMIT).await;
             let error = self.refused(reply.status, &reply.headers, &body.bytes);
             self.client.give_back(reply);
             return Err(error);
