@@ -10,6 +10,7 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use ai_energy_benchmarks::analysis::findings::SYNTHETIC_SENTENCE;
 use ai_energy_benchmarks::backend::{
     Backend, BackendError, BoxFuture, CheckReport, Completion, GenerateRequest, Host, Sink,
     StreamEvent,
@@ -287,11 +288,7 @@ fn backend_info(info: &ModelInfo, api: Option<Api>) -> BackendInfo {
 fn warnings(info: &ModelInfo) -> Vec<Warning> {
     let mut warnings = Vec::new();
     if info.weights == WeightsKind::Synthetic {
-        warnings.push(Warning::new(
-            "synthetic_weights",
-            "the weights are random numbers in the real model's shape: these figures are not \
-             comparable with those of real weights",
-        ));
+        warnings.push(Warning::new("synthetic_weights", SYNTHETIC_SENTENCE));
     }
     let allowed = std::thread::available_parallelism().map_or(info.threads, usize::from);
     if info.threads > allowed {
@@ -379,10 +376,7 @@ mod tests {
         CandleConfig { model: "tiny-llama".to_owned(), no_weights: true, ..CandleConfig::default() }
     }
 
-    fn backend(
-        config: CandleConfig,
-        host: Arc<dyn Host>,
-    ) -> Result<Box<dyn Backend>, BackendError> {
+    fn backend(config: CandleConfig, host: Arc<dyn Host>) -> Result<Box<dyn Backend>, Problems> {
         let mut registry = Registry::default();
         register(&mut registry);
         let entry = registry.backends.iter().find(|entry| entry.kind == KIND).unwrap();

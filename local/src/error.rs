@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use ai_energy_benchmarks::dataset::hub::HubError;
 use ai_energy_benchmarks::error::Problems;
 
 /// An error of the in-process engine; [`LocalError::hint`] says what to do about it.
@@ -29,18 +30,9 @@ pub enum LocalError {
         /// Where.
         folder: PathBuf,
     },
-    /// The HuggingFace cache does not hold the model.
-    #[error("`{id}` at revision `{revision}` is not in the HuggingFace cache {}: {missing} is missing", cache.display())]
-    NotCached {
-        /// The model's id on the hub.
-        id: String,
-        /// Branch, tag or commit.
-        revision: String,
-        /// What was looked for and not found.
-        missing: String,
-        /// The cache folder.
-        cache: PathBuf,
-    },
+    /// The model could not be had from the HuggingFace cache or hub.
+    #[error(transparent)]
+    Hub(#[from] HubError),
     /// A file could not be read.
     #[error("cannot read {}", path.display())]
     Read {
@@ -127,19 +119,21 @@ impl LocalError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::UnknownShape { .. } => Some(
-                "give a folder that holds the model's config.json, or set no_weights: false".to_owned(),
+                "give a folder that holds the model's config.json, or set no_weights: false"
+                    .to_owned(),
             ),
-            Self::NoSuchModel { .. } => {
-                Some("a relative path is resolved from the directory the command was started in".to_owned())
-            }
-            Self::NotCached { .. } => Some(
-                "set HF_HOME or HF_HUB_CACHE to the cache that holds it, or give the model's folder".to_owned(),
+            Self::NoSuchModel { .. } => Some(
+                "a relative path is resolved from the directory the command was started in"
+                    .to_owned(),
             ),
-            Self::NoChatTemplate => {
-                Some("send the text as it is (backend.api: completions), or use an instruct model".to_owned())
-            }
+            Self::Hub(error) => error.hint(),
+            Self::NoChatTemplate => Some(
+                "send the text as it is (backend.api: completions), or use an instruct model"
+                    .to_owned(),
+            ),
             Self::ContextExceeded { .. } => Some(
-                "set scenario.truncation: true to cut the prompt, or ask for fewer new tokens".to_owned(),
+                "set scenario.truncation: true to cut the prompt, or ask for fewer new tokens"
+                    .to_owned(),
             ),
             Self::Threads { wanted, .. } => Some(format!(
                 "candle reads its thread count once, at start: set {}={wanted} in the environment",

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use ai_energy_benchmarks::dataset::hub::{self, HubEnv, RepoKind};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -12,15 +13,25 @@ const SINGLE: &str = "model.safetensors";
 /// The list of files where the weights are sharded.
 const INDEX: &str = "model.safetensors.index.json";
 
-/// The folder that holds a hub model's files at a revision (default `main`).
-///
-/// Today this resolves the local HuggingFace cache: `HF_HUB_CACHE`, else `HF_HOME/hub`, else
-/// `~/.cache/huggingface/hub`.
+/// The folder that holds a hub model's files at a revision (default `main`): from the HuggingFace cache,
+/// or downloaded into it where the hub may be asked.
 ///
 /// # Errors
-/// [`LocalError::NotCached`] names the cache folder and what is missing there.
+/// [`LocalError::Hub`] names the file and the cache folder, and what the hub answered.
 pub fn fetch_model_files(id: &str, revision: Option<&str>) -> Result<PathBuf, LocalError> {
-    HubCache::from_environment().model(id, revision.unwrap_or("main"))
+    fetch_with(&HubEnv::from_process(), id, revision)
+}
+
+fn fetch_with(env: &HubEnv, id: &str, revision: Option<&str>) -> Result<PathBuf, LocalError> {
+    let snapshot = hub::fetch(env, RepoKind::Model, id, revision, &is_needed)?;
+    Ok(snapshot.folder)
+}
+
+/// Config, tokenizer, chat template and safetensors weights of the repository's root; not other formats
+/// of the same weights.
+fn is_needed(file: &str) -> bool {
+    let json = file.ends_with(".json") || file.ends_with(".jinja");
+    !file.contains('/') && (json || file.ends_with(".safetensors"))
 }
 
 /// Whether a name has the form `owner/name` of the hub.
@@ -32,75 +43,6 @@ pub fn is_hub_id(name: &str) -> bool {
             && part.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
     };
     matches!(name.split_once('/'), Some((owner, model)) if allowed(owner) && allowed(model))
-}
-
-/// A cache folder in the hub's layout (`models--owner--name/{refs,blobs,snapshots}`).
-#[derive(Debug, Clone)]
-pub struct HubCache {
-    root: PathBuf,
-}
-
-impl HubCache {
-    /// A cache at a given place.
-    #[must_use]
-    pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
-    }
-
-    /// The cache that the environment names, as HuggingFace's tools find it.
-    #[must_use]
-    pub fn from_environment() -> Self {
-        let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-        let root = variable("HF_HUB_CACHE").map_or_else(
-            || {
-                let home = variable("HF_HOME").map_or_else(
-                    || {
-                        let cache = variable("XDG_CACHE_HOME").map_or_else(
-                            || std::env::home_dir().unwrap_or_default().join(".cache"),
-                            PathBuf::from,
-                        );
-                        cache.join("huggingface")
-                    },
-                    PathBuf::from,
-                );
-                home.join("hub")
-            },
-            PathBuf::from,
-        );
-        Self { root }
-    }
-
-    /// The snapshot folder of a model at a branch, tag or commit.
-    ///
-    /// # Errors
-    /// [`LocalError::NotCached`] if the model, the revision or one of the files to load is missing.
-    pub fn model(&self, id: &str, revision: &str) -> Result<PathBuf, LocalError> {
-        let missing = |what: String| LocalError::NotCached {
-            id: id.to_owned(),
-            revision: revision.to_owned(),
-            missing: what,
-            cache: self.root.clone(),
-        };
-        let name = format!("models--{}", id.replace('/', "--"));
-        let folder = self.root.join(&name);
-        if !folder.is_dir() {
-            return Err(missing(name));
-        }
-        let reference = format!("refs/{revision}");
-        let commit = std::fs::read_to_string(folder.join(&reference))
-            .map_or_else(|_| revision.to_owned(), |text| text.trim().to_owned());
-        let snapshot = folder.join("snapshots").join(&commit);
-        if !snapshot.is_dir() {
-            return Err(missing(format!("{name}/{reference} and {name}/snapshots/{commit}")));
-        }
-        match ModelFolder::open(&snapshot) {
-            Ok(_) => Ok(snapshot),
-            Err(LocalError::MissingFile { file, .. }) => {
-                Err(missing(format!("{name}/snapshots/{commit}/{file}")))
-            }
-            Err(other) => Err(other),
-        }
-    }
 }
 
 /// A folder with all that a model needs.
@@ -165,7 +107,7 @@ mod tests {
 
     const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
-    fn cache(files: &[&str]) -> (tempfile::TempDir, HubCache) {
+    fn cache(files: &[&str]) -> (tempfile::TempDir, HubEnv) {
         let root = tempfile::tempdir().unwrap();
         let model = root.path().join("models--owner--model");
         let snapshot = model.join("snapshots").join(COMMIT);
@@ -175,30 +117,40 @@ mod tests {
         for file in files {
             std::fs::write(snapshot.join(file), "{}").unwrap();
         }
-        let cache = HubCache::new(root.path());
-        (root, cache)
-    }
-
-    fn not_cached(result: Result<PathBuf, LocalError>) -> String {
-        let Err(LocalError::NotCached { missing, .. }) = result else { panic!("{result:?}") };
-        missing
-    }
-
-    #[test]
-    fn a_branch_and_a_commit_lead_to_the_same_snapshot() {
-        let (_root, cache) = cache(&["config.json", "tokenizer.json", SINGLE]);
-        let by_branch = cache.model("owner/model", "main").unwrap();
-        assert_eq!(by_branch, cache.model("owner/model", COMMIT).unwrap());
-        assert!(by_branch.ends_with(COMMIT));
+        let cache = root.path().to_string_lossy().into_owned();
+        let variable = |name: &str| match name {
+            "HF_HUB_CACHE" => Some(cache.clone()),
+            "HF_HUB_OFFLINE" => Some("1".to_owned()),
+            _ => None,
+        };
+        let env = HubEnv::from_vars(&variable, None);
+        (root, env)
     }
 
     #[test]
-    fn what_is_missing_is_named() {
-        let (_root, cache) = cache(&["config.json", SINGLE]);
-        assert_eq!(not_cached(cache.model("owner/other", "main")), "models--owner--other");
-        assert!(not_cached(cache.model("owner/model", "v2")).contains("refs/v2"));
-        let file = not_cached(cache.model("owner/model", "main"));
-        assert!(file.ends_with(&format!("{COMMIT}/tokenizer.json")), "{file}");
+    fn a_cached_model_is_found_by_branch_and_by_commit_without_the_hub() {
+        let (_root, env) = cache(&["config.json", "tokenizer.json", SINGLE]);
+        let by_branch = fetch_with(&env, "owner/model", None).unwrap();
+        assert_eq!(by_branch, fetch_with(&env, "owner/model", Some(COMMIT)).unwrap());
+        assert!(ModelFolder::open(&by_branch).is_ok());
+    }
+
+    #[test]
+    fn a_model_that_is_not_cached_names_the_cache_folder() {
+        let (root, env) = cache(&["config.json"]);
+        let error = fetch_with(&env, "owner/other", None).unwrap_err();
+        let told = format!("{error} {}", error.hint().unwrap_or_default());
+        assert!(told.contains(&*root.path().to_string_lossy()), "{told}");
+    }
+
+    #[test]
+    fn only_what_a_model_needs_is_fetched() {
+        for file in ["config.json", "tokenizer.json", "model-00001-of-00002.safetensors"] {
+            assert!(is_needed(file), "{file}");
+        }
+        for file in ["pytorch_model.bin", "onnx/model.onnx", "onnx/config.json", "README.md"] {
+            assert!(!is_needed(file), "{file}");
+        }
     }
 
     #[test]

@@ -67,7 +67,7 @@ impl Control {
         &self,
         work: impl Future<Output = T>,
     ) -> Result<T, Stopped> {
-        self.unless(|reason| reason.is_some(), work).await
+        self.unless(Option::is_some, work).await
     }
 
     /// Waits for `work` unless requests in flight are to be given up.

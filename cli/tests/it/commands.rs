@@ -1,16 +1,14 @@
 //! Every command from outside: what it prints, how it exits.
 
-mod support;
-
 use std::fs;
 
+use crate::support::{program, project, report, text, told};
 use serde_json::Value;
-use support::{program, project, report, text, told};
 
 /// A tiny model with random weights: nothing to fetch, done in a second.
 const TINY: &str = "
 name: tiny
-backend: {type: candle, model: tiny-llama, no_weights: true, threads: 1}
+backend: {type: candle, model: tiny-llama, no_weights: true}
 scenario:
   num_samples: 3
   idle_s: 0.2
@@ -98,7 +96,7 @@ fn a_wrong_config_is_told_whole_and_exits_with_2() {
     for command in ["run", "validate"] {
         let output = program(folder.path()).args([command, "bad.yaml"]).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{}", told(&output));
-        let errors = support::text(&output.stderr);
+        let errors = crate::support::text(&output.stderr);
         assert!(errors.contains("bad.yaml:2:"), "{errors}");
         assert!(errors.contains("no_weights"), "{errors}");
         assert!(output.stdout.is_empty());
@@ -116,7 +114,7 @@ metrics: {country_iso_code: Atlantis, gpu: false}
     fs::write(folder.path().join("bad.yaml"), text).unwrap();
     let output = program(folder.path()).args(["validate", "bad.yaml"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
-    let errors = support::text(&output.stderr);
+    let errors = crate::support::text(&output.stderr);
     for part in ["ftp", "missing.jsonl", "max_new_tokens", "Atlantis"] {
         assert!(errors.contains(part), "{part} in {errors}");
     }
@@ -141,7 +139,7 @@ fn a_server_that_is_not_there_fails_the_run_with_a_hint() {
     fs::write(folder.path().join("x.yaml"), text).unwrap();
     let output = program(folder.path()).args(["run", "x.yaml"]).output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", told(&output));
-    assert!(support::text(&output.stderr).contains("hint:"), "{}", told(&output));
+    assert!(crate::support::text(&output.stderr).contains("hint:"), "{}", told(&output));
     assert!(!folder.path().join("results").exists(), "nothing was measured, nothing is left");
 }
 
