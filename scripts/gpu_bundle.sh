@@ -25,7 +25,7 @@ for line in sys.stdin:
     if message.get("executable") and message.get("profile", {}).get("test"):
         print(message["target"]["name"], message["executable"])
 ' | while read -r name binary; do
-  if "$binary" --list --ignored gpu_ 2>/dev/null | grep -q ': test$'; then
+  if "$binary" --list --ignored gpu_ gpu:: 2>/dev/null | grep -q ': test$'; then
     strip -o "$to/tests/$name" "$binary"
   fi
 done
