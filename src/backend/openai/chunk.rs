@@ -74,9 +74,9 @@ pub(super) struct Choice<'a> {
     /// A piece (chat, streaming).
     #[serde(borrow)]
     pub(super) delta: Option<Message<'a>>,
-    /// The whole (chat, not streaming).
+    /// The whole (chat, not streaming). Boxed, as are other rare parts: a chunk is moved often, so it is kept small.
     #[serde(borrow)]
-    pub(super) message: Option<Message<'a>>,
+    pub(super) message: Option<Box<Message<'a>>>,
     /// A piece or the whole (completions).
     #[serde(borrow)]
     pub(super) text: Text<'a>,
@@ -106,7 +106,7 @@ pub(super) struct Message<'a> {
     pub(super) tool_calls: Option<Vec<ToolCall<'a>>>,
     /// A call of a function, as it was before tools.
     #[serde(borrow)]
-    pub(super) function_call: Option<Function<'a>>,
+    pub(super) function_call: Option<Box<Function<'a>>>,
 }
 
 impl Message<'_> {
@@ -119,7 +119,7 @@ impl Message<'_> {
     /// The generated texts of tool and function calls.
     pub(super) fn calls(&self) -> impl Iterator<Item = Cow<'_, str>> {
         let tools = self.tool_calls.iter().flatten().filter_map(|call| call.function.as_ref());
-        tools.chain(&self.function_call).filter_map(Function::generated)
+        tools.chain(self.function_call.as_deref()).filter_map(Function::generated)
     }
 }
 
