@@ -158,14 +158,22 @@ fn a_server_that_is_down_loading_or_closed_ends_the_check() {
 }
 
 #[test]
-fn every_tested_version_is_in_the_documentation_and_has_its_recordings() {
-    let root = env!("CARGO_MANIFEST_DIR");
-    let page = std::fs::read_to_string(format!("{root}/docs/servers.md")).unwrap();
-    let (_, after) = page.split_once("<!-- servers:begin -->\n").unwrap();
-    let (shown, _) = after.split_once("<!-- servers:end -->").unwrap();
-    let rows = TESTED
+fn every_tested_version_has_its_recordings_and_nothing_else_has() {
+    // Ran on a machine that brings no files back; its dialect is replayed by hand in the stream tests.
+    const NOT_RECORDED: &str = "vllm-0.20.0";
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/servers");
+    let mut recorded: Vec<String> = std::fs::read_dir(root)
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .filter(|entry| entry.file_type().unwrap().is_dir())
+        .map(|entry| entry.file_name().into_string().unwrap())
+        .collect();
+    let mut tested: Vec<String> = TESTED
         .iter()
-        .map(|row| format!("| {} | {} | {} | {} |\n", row.server, row.version, row.on, row.date));
-    let table = "| server | version | run against on | date |\n|---|---|---|---|\n".to_owned();
-    assert_eq!(shown, table + &rows.collect::<String>());
+        .map(|row| format!("{}-{}", row.server.to_lowercase().replace(' ', "-"), row.version))
+        .filter(|name| name != NOT_RECORDED)
+        .collect();
+    recorded.sort();
+    tested.sort();
+    assert_eq!(recorded, tested);
 }
