@@ -236,6 +236,14 @@ fn by_tokens<'a>(
     if sum <= 0.0 {
         return Err("requests overlapped and there are no output tokens to share by".to_owned());
     }
+    if tokens.windows(2).all(|pair| pair[0].total_cmp(&pair[1]).is_eq()) && tokens.len() > 1 {
+        // Resampling equal shares gives an interval of no width, which would claim to know what it does not.
+        return Err(
+            "requests overlapped and produced equally many tokens: their shares are equal \
+                    by construction and say nothing of the spread"
+                .to_owned(),
+        );
+    }
     let joules = tokens.iter().map(|count| energy * (count / sum)).collect();
     Ok(Shares {
         order,

@@ -271,3 +271,25 @@ proptest! {
         prop_assert_eq!(decode(bytes.chunks(size)), decode([bytes.as_slice()]));
     }
 }
+
+/// vLLM 0.20 with the gpt-oss architecture and random weights: what comes out does not follow the harmony
+/// format, so the chat endpoint streams a role, a finish and a usage, and not one piece of text.
+#[test]
+fn a_real_stream_without_any_text_ends_well_with_its_counts() {
+    let (answer, heard) = decode_however_cut(&recorded("vllm-0.20.0/chat_stream_usage.sse"));
+    let answer = answer.unwrap();
+    assert_eq!(heard.count("content"), 0);
+    assert_eq!(counts(answer.tokens), Some((71, None, 12)));
+    assert_eq!(answer.finish_reason.as_deref(), Some("length"));
+}
+
+#[test]
+fn the_completions_of_the_same_server_stream_every_token() {
+    for (file, tokens) in [("completions_stream", 6), ("completions_stream_cont_usage", 4)] {
+        let recorded = recorded(&format!("vllm-0.20.0/{file}.sse"));
+        let (answer, heard) = decode_however_cut(&recorded);
+        let answer = answer.unwrap();
+        assert_eq!(heard.count("content"), tokens, "{file}");
+        assert_eq!(answer.tokens.completion, Some(tokens as u64), "{file}");
+    }
+}

@@ -324,10 +324,15 @@ fn overlapping_requests_are_shared_out_by_tokens_and_called_estimated() {
     records.requests[1].sent_ns = at(6000);
     let findings = analyse(&records);
     assert_eq!(findings.throughput.peak_in_flight, 2);
+    let figure = &findings.efficiency.wh_per_1000_requests;
+    assert_eq!(figure.interval_95, None, "equal shares say nothing of the spread");
+    assert!(figure.note.as_ref().unwrap().contains("equal by construction"));
+    records.requests[2].tokens.completion = Some(1);
+    let findings = analyse(&records);
     let facts = findings.efficiency.bootstrap.as_ref().unwrap();
     assert_eq!(facts.attribution, Attribution::Estimated);
     let [low, high] = findings.efficiency.wh_per_1000_requests.interval_95.unwrap();
-    assert!(high - low < 1e-6, "equal tokens are equal joules: {low} {high}");
+    assert!(low < high, "{low} {high}");
     records.requests[0].tokens.completion = None;
     let findings = analyse(&records);
     assert_eq!(findings.efficiency.wh_per_1000_requests.interval_95, None);

@@ -70,7 +70,7 @@ fn report(end: &RunEnd, config: &BenchmarkConfig, json: bool) -> Exit {
         &findings,
         &Outputs {
             folder: &end.folder,
-            base: Path::new("."),
+            base: Path::new(""),
             reporter: &config.reporter,
             metrics: &config.metrics,
         },
