@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use crate::analysis::Findings;
 use crate::analysis::findings::{Account, Observation};
 use crate::analysis::stats;
-use crate::record::{Component, Quantity};
+use crate::record::{Component, Quantity, Weights};
 
 use super::ReportError;
 use super::csv::{kwh, method_version, number, project_name, python_float};
@@ -100,7 +100,7 @@ pub fn row(findings: &Findings, zone: &TimeZone) -> [String; 38] {
     };
     [
         local_time(&findings.run.ended, zone),
-        project_name(findings),
+        labelled_project(findings),
         findings.run.id.clone(),
         EXPERIMENT_ID.to_owned(),
         number(duration),
@@ -172,3 +172,13 @@ fn local_time(utc: &str, zone: &TimeZone) -> String {
         |stamp| stamp.to_zoned_datetime(zone.clone()).strftime("%Y-%m-%dT%H:%M:%S").to_string(),
     )
 }
+/// The project's name. The columns are CodeCarbon's and none of them could say that weights are random, so
+/// the name does: such rows must not be mistaken for a model's.
+fn labelled_project(findings: &Findings) -> String {
+    let name = project_name(findings);
+    match findings.backend.weights {
+        Weights::Synthetic => format!("{name} (synthetic weights, not comparable with real ones)"),
+        Weights::Real | Weights::Unknown => name,
+    }
+}
+

@@ -54,8 +54,10 @@ fn the_table_says_that_weights_are_random() {
     let table = text(&output.stdout);
     assert!(table.contains("synthetic"), "{}", told(&output));
     assert!(table.contains("not comparable"), "{}", told(&output));
-    let csv = text(&fs::read(find(folder.path(), "results.csv")).unwrap());
-    assert!(csv.contains("synthetic"), "{csv}");
+    for file in ["results.csv", "emissions.csv", "report.json"] {
+        let written = text(&fs::read(find(folder.path(), file)).unwrap());
+        assert!(written.contains("synthetic") && written.contains("not comparable"), "{written}");
+    }
 }
 
 fn find(folder: &std::path::Path, name: &str) -> std::path::PathBuf {
@@ -71,6 +73,23 @@ fn find(folder: &std::path::Path, name: &str) -> std::path::PathBuf {
         }
     }
     panic!("no {name}");
+}
+
+#[test]
+fn logs_are_json_lines_where_that_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("tiny.yaml"), TINY).unwrap();
+    let arguments = ["-v", "--log-format", "json", "run", "tiny.yaml", "--json"];
+    let output = program(folder.path()).args(arguments).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+    report(&output);
+    let lines = text(&output.stderr);
+    assert!(!lines.is_empty());
+    for line in lines.lines() {
+        let logged: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"));
+        assert!(logged["level"].is_string(), "{line}");
+    }
+    assert!(lines.contains(r#""phase":"measuring""#), "{lines}");
 }
 
 #[test]
