@@ -181,4 +181,3 @@ fn labelled_project(findings: &Findings) -> String {
         Weights::Real | Weights::Unknown => name,
     }
 }
-
