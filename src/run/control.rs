@@ -45,11 +45,6 @@ impl Control {
         *self.stop.borrow()
     }
 
-    /// Whether requests in flight are to be given up, too.
-    pub(super) fn is_urgent(&self) -> bool {
-        matches!(self.reason(), Some(StopReason::Interrupted | StopReason::RecordsFailed))
-    }
-
     /// Counts a request's end.
     pub(super) fn count(&self, ok: bool) {
         if ok {

@@ -227,12 +227,8 @@ struct Phases<'a> {
 impl Phases<'_> {
     async fn go_through(&self, planned: PlannedPhase) {
         let control = &self.driver.control;
-        // After a stop nothing new begins, but a baseline still does unless someone waits.
-        let skip = match planned.work {
-            Work::Requests(_) => control.reason().is_some(),
-            Work::Idle(_) => control.is_urgent() || control.reason().is_some(),
-        };
-        if skip {
+        // After a stop nothing new begins, a baseline neither.
+        if control.reason().is_some() {
             return;
         }
         let phase = planned.phase;
