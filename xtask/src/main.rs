@@ -13,6 +13,7 @@ const USAGE: &str = "usage: cargo xtask CHORE
   rooms            check who imports whom against the table in xtask/src/rooms.rs
   docs [--check]   write the generated pages under docs/ and in ARCHITECTURE.md (or check that they are current)
   doc-paths        check that every link and path named in a Markdown file exists
+  vectors FILE...  run vector files made by Hydra and OmegaConf; prints the cases that differ and the score
 ";
 
 fn main() -> ExitCode {
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
         ["docs"] => docs::write(&root),
         ["docs", "--check"] => docs::check(&root),
         ["doc-paths"] => doc_paths::check(&root),
+        ["vectors", files @ ..] if !files.is_empty() => return vectors(files),
         _ => {
             say(&mut std::io::stderr(), USAGE);
             return ExitCode::from(2);
@@ -45,6 +47,14 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Runs vector files; the score is the last line.
+fn vectors(files: &[&str]) -> ExitCode {
+    let mut told = String::new();
+    let all_agree = hydra_conformance::score(files.iter().map(Path::new), &mut told);
+    say(&mut std::io::stdout(), &told);
+    if all_agree { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// The repository's root. `cargo run` says where it is now; a target folder may be shared by several checkouts.
