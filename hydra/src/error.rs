@@ -47,6 +47,12 @@ pub enum ErrorKind {
     /// An override asks for several values at once outside a sweep.
     #[error("{0}")]
     SweepNeeded(String),
+    /// The sweeper cannot do with the values of a sweep what they ask for.
+    #[error("{0}")]
+    Sweep(String),
+    /// The values of a sweep cannot be computed.
+    #[error("{0}")]
+    SweepValue(String),
     /// An override changes a key that the configuration does not have.
     #[error("could not override `{0}`: there is no such key")]
     UnknownOverrideKey(String),

@@ -68,7 +68,8 @@ pub use error::{Error, ErrorKind, Errors, nearest};
 pub use interpolation::{Interpolator, ResolverFn, resolve};
 pub use merge::{Strictness, merge};
 pub use overrides::{
-    Action, Literal, Override, OverrideValue, apply_overrides, apply_overrides_with,
+    Action, BasicSweeper, Choice, Glob, GroupOptions, Interval, Literal, NoGroups, Number,
+    Override, OverrideValue, Range, Sweep, ValueKind, apply_overrides, apply_overrides_with,
 };
 pub use source::{Origin, Position, Source, Span};
 pub use value::{Key, KeyKind, Map, Node, Value};

@@ -19,6 +19,9 @@ pub(crate) const MAX_NODES: usize = 100_000;
 /// Most bytes of text in a tree, after aliases and interpolations are expanded.
 pub(crate) const MAX_BYTES: usize = 16 << 20;
 
+/// Most jobs of one sweep, and most values of one key in it.
+pub(crate) const MAX_JOBS: usize = 100_000;
+
 /// Most errors that are told at once.
 pub(crate) const MAX_ERRORS: usize = 100;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use hydra_compose::{
-    Dialect, Document, Interpolator, Key, KeyKind, Map, Node, Origin, Override, Value,
+    Dialect, Document, Interpolator, Key, KeyKind, Map, NoGroups, Node, Origin, Override, Value,
     apply_overrides, from_node, to_yaml,
 };
 use proptest::prelude::*;
@@ -181,6 +181,28 @@ proptest! {
         let dialect = Dialect { shell_defaults: shell };
         if let Err(errors) = Interpolator::new(&env).with_dialect(dialect).resolve(&tree) {
             prop_assert!(!errors.to_string().is_empty());
+        }
+    }
+
+    #[test]
+    fn an_override_reads_back_from_its_canonical_text(value in "[a-z0-9 .:/*'\"\\\\{},-]{0,12}|\\[[a-z ,{}:1]{0,12}\\]") {
+        let Ok(parsed) = Override::parse(&format!("a={value}")) else { return Ok(()) };
+        prop_assume!(!parsed.is_sweep());
+        let again = Override::parse(&parsed.canonical()).unwrap();
+        prop_assert_eq!(&again.value, &parsed.value);
+        prop_assert_eq!(again.canonical(), parsed.canonical());
+    }
+
+    #[test]
+    fn a_range_of_floats_has_its_numbers(start in -100.0..100.0_f64, step in 0.01..10.0_f64, count in 0_u32..50) {
+        let stop = step.mul_add(f64::from(count), start);
+        let range = Override::parse(&format!("a=range({start:?},{stop:?},{step:?})")).unwrap();
+        let values = range.sweep_values(&NoGroups).unwrap();
+        // The end is a rounded number, so one value may come or go.
+        prop_assert!(values.len().abs_diff(count as usize) <= 1, "{:?}", values);
+        for (index, value) in values.iter().enumerate() {
+            let value: f64 = value.parse().unwrap();
+            prop_assert!((value - step.mul_add(index as f64, start)).abs() < 1e-9);
         }
     }
 

@@ -22,6 +22,7 @@ pub mod compose;
 pub mod dump;
 pub mod interp;
 pub mod overrides;
+pub mod sweep;
 pub mod yaml;
 
 use std::fmt;
@@ -86,6 +87,8 @@ fn suite(vectors: &Json) -> Option<Suite<'_>> {
     let has = |name: &str| first.get(name).is_some();
     if has("input") {
         Some(overrides::suite(vectors))
+    } else if has("overrides") && !has("yaml") && !has("config_name") {
+        Some(sweep::suite(vectors))
     } else if has("config_name") || has("yaml") && has("overrides") {
         Some(compose::suite(vectors))
     } else if has("yaml") {

@@ -91,6 +91,8 @@ fn class(error: &Error) -> &'static str {
         ErrorKind::Interpolation(_) => "InterpolationResolutionError",
         ErrorKind::UnknownResolver(_) => "UnsupportedInterpolationType",
         ErrorKind::OverrideSyntax(_) => "OverrideParseException",
+        ErrorKind::Sweep(_) => "HydraException",
+        ErrorKind::SweepValue(_) => "ValueError",
         ErrorKind::UnknownOverrideKey(_)
         | ErrorKind::OverrideRefused(_)
         | ErrorKind::SweepNeeded(_)

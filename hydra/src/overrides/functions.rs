@@ -1,228 +1,253 @@
-//! The functions of the override grammar: `int` `float` `bool` `str` `sort` give values; `choice`
-//! `range` `interval` `glob` `tag` `shuffle` describe a sweep and are kept as they are written.
+//! The functions of the override grammar: `int` `float` `bool` `str` `sort` `shuffle` change values,
+//! `choice` `range` `interval` `glob` describe a sweep, `tag` names it.
 
-use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Literal, OverrideValue};
-use crate::scalar;
+use super::Literal;
+use super::casts::{self, Cast};
+use super::shuffle::shuffled;
+use super::signature::{self, Bound};
+use super::sort::{self, sorted};
+use super::sweep::{Choice, Glob, Interval, Number, Range, Sweep};
 use crate::value::Value;
 
-const CASTS: [&str; 4] = ["bool", "float", "int", "str"];
-const SWEEPS: [&str; 6] = ["choice", "glob", "interval", "range", "shuffle", "tag"];
+/// What went wrong in a function: the class of Python's exception, and its message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Raised {
+    pub(super) class: &'static str,
+    pub(super) message: String,
+}
 
-type Arguments = Vec<(Option<String>, Literal)>;
+impl Raised {
+    pub(super) fn new(class: &'static str, message: impl Into<String>) -> Self {
+        Self { class, message: message.into() }
+    }
 
-/// Evaluates the functions of a value.
-///
-/// # Errors
-/// The reason, for a function that does not exist or does not take its arguments.
-pub(super) fn evaluate(value: OverrideValue) -> Result<OverrideValue, String> {
-    match value {
-        OverrideValue::Element(Literal::Call { name, arguments }) => call(name, arguments),
-        OverrideValue::Element(literal) => inner(literal).map(OverrideValue::Element),
-        OverrideValue::Choice(literals) => {
-            let literals = literals.into_iter().map(inner).collect::<Result<_, _>>()?;
-            Ok(OverrideValue::Choice(literals))
+    pub(super) fn assertion() -> Self {
+        Self::new("AssertionError", "")
+    }
+}
+
+pub(super) type Evaluated<T> = Result<T, Raised>;
+
+/// A call as it was written.
+pub(super) struct Call {
+    pub(super) name: String,
+    pub(super) positional: Vec<Literal>,
+    pub(super) named: Vec<(String, Literal)>,
+}
+
+/// Evaluates a call. `seed` is for a random order, should it ask for one.
+pub(super) fn evaluate(call: Call, seed: u64) -> Evaluated<Literal> {
+    let Some(parameters) = signature::of(&call.name) else { return Err(unknown(&call.name)) };
+    let mut bound = signature::bind(parameters, call)?;
+    match bound.function.as_str() {
+        "int" => cast(Cast::Int, bound),
+        "float" => cast(Cast::Float, bound),
+        "bool" => cast(Cast::Bool, bound),
+        "str" => cast(Cast::Str, bound),
+        "choice" => choice(bound.rest),
+        "range" => range(&mut bound),
+        "interval" => interval(&mut bound),
+        "glob" => glob(&mut bound),
+        "tag" => tag(bound),
+        "shuffle" => shuffle(bound, seed),
+        _ => sort_call(bound),
+    }
+}
+
+fn unknown(name: &str) -> Raised {
+    let known: Vec<_> = signature::names().collect();
+    let near = crate::nearest(name, known.iter().copied());
+    let near = near.map_or_else(String::new, |near| format!(" (did you mean `{near}`?)"));
+    let known = known.join(",");
+    Raised::new("HydraException", format!("Unknown function '{name}'{near}\nAvailable: {known}\n"))
+}
+
+/// A comma list as a value; what is a sweep itself has no place in it.
+fn simple_choice(items: Vec<Literal>) -> Evaluated<Choice> {
+    if items.iter().any(|item| matches!(item, Literal::Sweep(_))) {
+        return Err(Raised::assertion());
+    }
+    Ok(Choice::new(items, true))
+}
+
+fn sweep(sweep: Sweep) -> Literal {
+    Literal::Sweep(Box::new(sweep))
+}
+
+fn cast(cast: Cast, mut bound: Bound) -> Evaluated<Literal> {
+    let value = bound.take_some("value");
+    let value = match (bound.rest.len(), value) {
+        (0, Some(value)) => value,
+        (_, Some(_)) => {
+            let message = "cannot use both position and named arguments";
+            return Err(Raised::new("TypeError", message));
         }
-        sweep @ OverrideValue::Sweep { .. } => Ok(sweep),
-    }
-}
-
-/// A literal that stands within something else, where only a single value has a place.
-fn inner(literal: Literal) -> Result<Literal, String> {
-    match literal {
-        Literal::Call { name, arguments } => match call(name, arguments)? {
-            OverrideValue::Element(literal) => Ok(literal),
-            _ => Err("several values cannot stand within another value".to_owned()),
-        },
-        Literal::List(items) => {
-            Ok(Literal::List(items.into_iter().map(inner).collect::<Result<_, _>>()?))
+        (0, None) => {
+            return Err(Raised::new("TypeError", "No positional args or value specified"));
         }
-        Literal::Dict(pairs) => {
-            let pairs = pairs.into_iter().map(|(key, value)| Ok((key, inner(value)?)));
-            Ok(Literal::Dict(pairs.collect::<Result<_, String>>()?))
-        }
-        literal => Ok(literal),
-    }
-}
-
-fn call(name: String, arguments: Arguments) -> Result<OverrideValue, String> {
-    if SWEEPS.contains(&name.as_str()) {
-        return Ok(OverrideValue::Sweep { name, arguments });
-    }
-    let cast = CASTS.contains(&name.as_str());
-    if !cast && name != "sort" {
-        let known = CASTS.into_iter().chain(SWEEPS).chain(["sort"]);
-        let near = crate::nearest(&name, known);
-        let near = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
-        return Err(format!("there is no function `{name}`{near}"));
-    }
-    if arguments.iter().any(|(_, argument)| is_sweep(argument)) {
-        return Ok(OverrideValue::Sweep { name, arguments });
-    }
-    let arguments = arguments.into_iter().map(|(name, literal)| Ok((name, inner(literal)?)));
-    let arguments = arguments.collect::<Result<Arguments, String>>()?;
-    if cast { cast_all(&name, arguments) } else { sort(arguments) }
-}
-
-/// Whether this is a call that gives several values.
-fn is_sweep(literal: &Literal) -> bool {
-    match literal {
-        Literal::Call { name, .. } if SWEEPS.contains(&name.as_str()) => true,
-        Literal::Call { arguments, .. } => {
-            arguments.iter().any(|(_, argument)| is_sweep(argument)) || arguments.len() > 1
-        }
-        _ => false,
-    }
-}
-
-fn cast_all(name: &str, arguments: Arguments) -> Result<OverrideValue, String> {
-    if let Some((Some(wrong), _)) =
-        arguments.iter().find(|(name, _)| name.as_deref().is_some_and(|name| name != "value"))
-    {
-        return Err(format!("`{name}` has no argument `{wrong}`"));
-    }
-    let values = arguments.into_iter().map(|(_, literal)| cast(name, literal));
-    several(name, values.collect::<Result<_, _>>()?)
-}
-
-/// One value is a value, several are one for each job.
-fn several(name: &str, mut literals: Vec<Literal>) -> Result<OverrideValue, String> {
-    match (literals.len(), literals.pop()) {
-        (_, None) => Err(format!("`{name}` needs an argument")),
-        (1, Some(only)) => Ok(OverrideValue::Element(only)),
-        (_, last) => Ok(OverrideValue::Choice(literals.into_iter().chain(last).collect())),
-    }
-}
-
-fn cast(name: &str, literal: Literal) -> Result<Literal, String> {
-    match literal {
-        Literal::List(items) => {
-            let items = items.into_iter().map(|item| cast(name, item));
-            Ok(Literal::List(items.collect::<Result<_, _>>()?))
-        }
-        Literal::Dict(pairs) => {
-            let pairs = pairs.into_iter().map(|(key, value)| Ok((key, cast(name, value)?)));
-            Ok(Literal::Dict(pairs.collect::<Result<_, String>>()?))
-        }
-        Literal::Quoted { text, .. } => cast_value(name, &Value::Str(text)).map(Literal::Bare),
-        Literal::Bare(value) => cast_value(name, &value).map(Literal::Bare),
-        Literal::Call { name, .. } => Err(format!("`{name}` cannot stand here")),
-    }
-}
-
-fn cast_value(name: &str, value: &Value) -> Result<Value, String> {
-    let cast = match name {
-        "int" => to_int(value).map(Value::Int),
-        "float" => to_float(value).map(Value::Float),
-        "bool" => to_bool(value).map(Value::Bool),
-        _ => to_text(value).map(Value::Str),
+        (1, None) => bound.rest.remove(0),
+        (_, None) => sweep(Sweep::Choice(simple_choice(bound.rest)?)),
     };
-    cast.ok_or_else(|| format!("`{name}` cannot read `{}`", scalar::python_str(value)))
+    casts::cast(cast, value)
 }
 
-fn to_int(value: &Value) -> Option<i128> {
-    match value {
-        Value::Int(value) => Some(*value),
-        Value::Bool(value) => Some(i128::from(*value)),
-        Value::Str(text) => scalar::python_int(text),
-        Value::Float(value) => format!("{:.0}", value.trunc()).parse().ok(),
+fn choice(mut items: Vec<Literal>) -> Evaluated<Literal> {
+    match &mut items[..] {
+        [] => Err(Raised::new("ValueError", "empty choice is not legal")),
+        [Literal::Sweep(inner)] => match &mut **inner {
+            Sweep::Choice(choice) if choice.simple => {
+                choice.simple = false;
+                Ok(items.remove(0))
+            }
+            _ => Err(Raised::new("ValueError", "nesting choices is not supported")),
+        },
+        _ => Ok(sweep(Sweep::Choice(Choice::new(items, false)))),
+    }
+}
+
+fn number(bound: &mut Bound, name: &str) -> Option<Number> {
+    match bound.take_some(name)? {
+        Literal::Bare(value) => casts::number(&value),
         _ => None,
     }
 }
 
-fn to_float(value: &Value) -> Option<f64> {
-    match value {
-        Value::Float(value) => Some(*value),
-        #[expect(clippy::cast_precision_loss, reason = "a float is what the function is asked for")]
-        Value::Int(value) => Some(*value as f64),
-        Value::Bool(value) => Some(f64::from(u8::from(*value))),
-        Value::Str(text) => scalar::python_float_from(text),
-        _ => None,
-    }
+fn range(bound: &mut Bound) -> Evaluated<Literal> {
+    let start = number(bound, "start").ok_or_else(Raised::assertion)?;
+    let step = number(bound, "step").unwrap_or(Number::Int(1));
+    let (start, stop) = match number(bound, "stop") {
+        Some(stop) => (start, stop),
+        None => (Number::Int(0), start),
+    };
+    let tags = BTreeSet::new();
+    Ok(sweep(Sweep::Range(Range { start, stop, step, shuffle: None, tags })))
 }
 
-fn to_bool(value: &Value) -> Option<bool> {
-    match value {
-        Value::Null => Some(false),
-        Value::Bool(value) => Some(*value),
-        Value::Int(value) => Some(*value != 0),
-        Value::Float(value) => Some(value.abs() > 0.0 || value.is_nan()),
-        Value::Str(text) if text.eq_ignore_ascii_case("true") => Some(true),
-        Value::Str(text) if text.eq_ignore_ascii_case("false") => Some(false),
-        _ => None,
-    }
+fn interval(bound: &mut Bound) -> Evaluated<Literal> {
+    let mut end = |name| {
+        let number = number(bound, name).ok_or_else(Raised::assertion)?;
+        Ok(Number::Float(number.float()))
+    };
+    let (start, end) = (end("start")?, end("end")?);
+    Ok(sweep(Sweep::Interval(Interval { start, end, tags: BTreeSet::new() })))
 }
 
-fn to_text(value: &Value) -> Option<String> {
-    match value {
-        Value::Bool(value) => Some(value.to_string()),
-        Value::Int(_) | Value::Float(_) | Value::Str(_) => Some(scalar::python_str(value)),
-        _ => None,
-    }
+fn glob(bound: &mut Bound) -> Evaluated<Literal> {
+    let mut patterns = |name| match bound.take_some(name) {
+        None => Vec::new(),
+        Some(Literal::List(items)) => items,
+        Some(one) => vec![one],
+    };
+    let (include, exclude) = (patterns("include"), patterns("exclude"));
+    Ok(sweep(Sweep::Glob(Glob { include, exclude })))
 }
 
-/// Sorts a list, or several values of their own.
-fn sort(arguments: Arguments) -> Result<OverrideValue, String> {
-    let mut values = Vec::new();
-    let mut reverse = false;
-    for (name, literal) in arguments {
-        match (name.as_deref(), literal) {
-            (None, literal) => values.push(literal),
-            (Some("reverse"), Literal::Bare(Value::Bool(flag))) => reverse = flag,
-            (Some("reverse"), _) => return Err("`reverse` is true or false".to_owned()),
-            (Some(name), _) => return Err(format!("`sort` has no argument `{name}`")),
+fn tag(mut bound: Bound) -> Evaluated<Literal> {
+    if bound.rest.is_empty() {
+        let message = "Not enough arguments to tag, must take at least a sweep";
+        return Err(Raised::new("ValueError", message));
+    }
+    let sweep = bound.take_some("sweep");
+    bound.rest.extend(sweep);
+    let Some(Literal::Sweep(mut tagged)) = bound.rest.pop() else {
+        let message =
+            "Last argument to tag() must be a choice(), range() or interval(), got NoneType";
+        return Err(Raised::new("ValueError", message));
+    };
+    let mut names = BTreeSet::new();
+    for name in bound.rest {
+        let Literal::Bare(Value::Str(text)) = name else {
+            let kind = name.python_type();
+            let message = format!("tag arguments type must be string, got {kind}");
+            return Err(Raised::new("ValueError", message));
+        };
+        names.insert(text);
+    }
+    if let Some(tags) = tagged.tags_mut() {
+        *tags = names;
+    }
+    Ok(Literal::Sweep(tagged))
+}
+
+/// The argument `list` or `sweep` where it is given, instead of all others.
+fn subject(bound: &mut Bound) -> Option<Literal> {
+    bound.take_some("list").or_else(|| bound.take_some("sweep"))
+}
+
+fn shuffle(mut bound: Bound, seed: u64) -> Evaluated<Literal> {
+    let mut arguments = match subject(&mut bound) {
+        Some(one) => vec![one],
+        None => bound.rest,
+    };
+    if arguments.len() != 1 {
+        let choice = simple_choice(arguments)?;
+        return Ok(sweep(Sweep::Choice(Choice { shuffle: Some(seed), ..choice })));
+    }
+    Ok(match arguments.remove(0) {
+        Literal::Sweep(mut inner) => {
+            match &mut *inner {
+                Sweep::Choice(choice) => choice.shuffle = Some(seed),
+                Sweep::Range(range) => range.shuffle = Some(seed),
+                Sweep::Interval(_) | Sweep::Glob(_) => {}
+            }
+            Literal::Sweep(inner)
         }
-    }
-    if let [Literal::List(items)] = &mut values[..] {
-        sort_literals(items, reverse)?;
-    } else if values.len() > 1 {
-        sort_literals(&mut values, reverse)?;
-    }
-    several("sort", values)
+        Literal::List(items) => Literal::List(shuffled(items, Some(seed))),
+        other => Literal::List(vec![other]),
+    })
 }
 
-fn sort_literals(literals: &mut [Literal], reverse: bool) -> Result<(), String> {
-    for pair in literals.windows(2) {
-        if compare(&pair[0], &pair[1]).is_none() {
-            return Err("`sort` needs numbers only or texts only".to_owned());
+fn sort_call(mut bound: Bound) -> Evaluated<Literal> {
+    let reverse = matches!(bound.take_some("reverse"), Some(Literal::Bare(Value::Bool(true))));
+    let mut arguments = match subject(&mut bound) {
+        Some(one) => vec![one],
+        None => bound.rest,
+    };
+    if arguments.len() == 1 {
+        return match arguments.remove(0) {
+            Literal::Sweep(inner) => sort_sweep(*inner, reverse),
+            Literal::List(items) => sorted(items, reverse).map(Literal::List),
+            other => Ok(other),
+        };
+    }
+    if arguments.iter().any(|argument| !matches!(argument, Literal::Bare(_))) {
+        let texts: Vec<_> = arguments.iter().map(Literal::text).collect();
+        let message = format!("Invalid arguments: ({})", texts.join(", "));
+        return Err(Raised::new("TypeError", message));
+    }
+    if arguments.is_empty() {
+        return Err(Raised::new("ValueError", "empty sort input"));
+    }
+    sort_sweep(Sweep::Choice(simple_choice(arguments)?), reverse)
+}
+
+fn sort_sweep(inner: Sweep, reverse: bool) -> Evaluated<Literal> {
+    Ok(sweep(match inner {
+        Sweep::Choice(choice) => {
+            let items = sorted(choice.items, reverse)?;
+            Sweep::Choice(Choice { items, ..choice })
         }
-    }
-    literals.sort_by(|a, b| {
-        let order = compare(a, b).unwrap_or(Ordering::Equal);
-        if reverse { order.reverse() } else { order }
-    });
-    Ok(())
+        Sweep::Range(range) => Sweep::Range(sort::sorted_range(range, reverse)?),
+        other => other,
+    }))
 }
 
-fn compare(a: &Literal, b: &Literal) -> Option<Ordering> {
-    match (text(a), text(b)) {
-        (Some(a), Some(b)) => Some(a.cmp(b)),
-        (None, None) => Some(number(a)?.partial_cmp(&number(b)?).unwrap_or(Ordering::Equal)),
-        _ => None,
+/// The named arguments of a call, the last one of each name at the place of the first.
+pub(super) fn last_of_each(named: Vec<(String, Literal)>) -> BTreeMap<String, (usize, Literal)> {
+    let mut found: BTreeMap<String, (usize, Literal)> = BTreeMap::new();
+    for (position, (name, literal)) in named.into_iter().enumerate() {
+        let first = found.get(&name).map_or(position, |(first, _)| *first);
+        found.insert(name, (first, literal));
     }
-}
-
-fn text(literal: &Literal) -> Option<&str> {
-    match literal {
-        Literal::Quoted { text, .. } | Literal::Bare(Value::Str(text)) => Some(text),
-        _ => None,
-    }
-}
-
-fn number(literal: &Literal) -> Option<f64> {
-    match literal {
-        Literal::Bare(value @ (Value::Int(_) | Value::Float(_) | Value::Bool(_))) => {
-            to_float(value)
-        }
-        _ => None,
-    }
+    found
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::Override;
+    use crate::overrides::{Literal, OverrideValue, Sweep, ValueKind};
 
     fn value(text: &str) -> Option<OverrideValue> {
         Override::parse(&format!("a={text}")).ok()?.value
@@ -233,13 +258,20 @@ mod tests {
         assert_eq!(value(left), value(right), "{left}");
     }
 
+    fn error(text: &str) -> String {
+        Override::parse(&format!("a={text}")).unwrap_err().message()
+    }
+
     #[test]
-    fn casts_reach_into_lists_and_dicts() {
+    fn casts_reach_into_lists_dicts_and_sweeps() {
         same("int({x:1.9,y:{z:'3'}})", "{x:1,y:{z:3}}");
         same("float([true,'1_0',2])", "[1.0,10.0,2.0]");
         same("[int(1.5),{x:bool(null)}]", "[1,{x:false}]");
         same("str(1e3)", "str('1000.0')");
         same("int(1.5,2.5)", "1,2");
+        same("int(tag(t,choice(1.5,'2')))", "choice(1,2)");
+        same("int(range(1.5,3.5))", "range(1,3,1)");
+        same("float(value=1)", "1.0");
     }
 
     #[test]
@@ -247,24 +279,82 @@ mod tests {
         for text in ["int(x)", "int('1.5')", "int(null)", "int(inf)", "bool(yes)", "str(null)"] {
             assert_eq!(value(text), None, "{text}");
         }
-        assert_eq!(value("int()"), None);
-        assert_eq!(value("int(1,foo=2)"), None);
-    }
-
-    #[test]
-    fn sorting_is_for_one_kind_of_value() {
-        same("sort([1,true,0.5])", "[0.5,1,true]");
-        same("sort(b,'a',c,reverse=true)", "c,b,'a'");
-        for text in ["sort(1,a)", "sort([1,[2]])", "sort()", "sort(1,2,reverse=3)"] {
+        for text in ["int()", "int(1,foo=2)", "int(1,value=2)", "str(range(3))", "int(glob(*))"] {
             assert_eq!(value(text), None, "{text}");
         }
     }
 
     #[test]
-    fn what_describes_a_sweep_stays_one() {
-        for text in ["choice(1,2)", "int(range(1,3))", "tag(t,choice(1))", "sort(choice(2,1))"] {
-            assert!(matches!(value(text), Some(OverrideValue::Sweep { .. })), "{text}");
+    fn sorting_is_for_values_that_compare() {
+        same("sort([1,true,0.5])", "[0.5,1,true]");
+        same("sort(b,'a',c,reverse=true)", "sort(c,b,a,reverse=true)");
+        same("sort([[2],[1,5],[1]])", "[[1],[1,5],[2]]");
+        same("sort(range(10,1,-3))", "range(4,13,3)");
+        same("sort(range(1,5),reverse=true)", "range(4,0,-1)");
+        for text in
+            ["sort(1,a)", "sort([1,[2]])", "sort()", "sort(1,2,reverse=3)", "sort(['b','a'])"]
+        {
+            assert_eq!(value(text), None, "{text}");
         }
-        assert_eq!(value("[choice(1,2)]"), None);
+    }
+
+    #[test]
+    fn what_describes_a_sweep_is_one() {
+        for (text, kind) in [
+            ("choice(1,2)", ValueKind::Choice),
+            ("choice(sort(2,1))", ValueKind::Choice),
+            ("int(range(1,3))", ValueKind::Range),
+            ("tag(t,choice(1))", ValueKind::Choice),
+            ("tag(t,int(1,2))", ValueKind::SimpleChoice),
+            ("sort(choice(2,1))", ValueKind::Choice),
+            ("shuffle()", ValueKind::SimpleChoice),
+            ("float(interval(1,2))", ValueKind::Interval),
+            ("glob(*)", ValueKind::GlobChoice),
+            ("shuffle([1])", ValueKind::Element),
+        ] {
+            let parsed = Override::parse(&format!("a={text}")).unwrap();
+            assert_eq!(parsed.value_kind(), Some(kind), "{text}");
+        }
+    }
+
+    #[test]
+    fn tags_belong_to_their_sweep() {
+        let Some(OverrideValue::Sweep(Sweep::Range(range))) = value("tag(y,'x',range(3))") else {
+            panic!("not a range")
+        };
+        assert_eq!(range.tags.into_iter().collect::<Vec<_>>(), ["x", "y"]);
+        assert!(value("tag(x)").is_none());
+        assert!(value("tag(1,choice(1))").is_none());
+    }
+
+    #[test]
+    fn a_shuffled_list_has_the_same_items() {
+        let Some(OverrideValue::Element(Literal::List(items))) = value("shuffle([1,2,3])") else {
+            panic!("not a list")
+        };
+        assert_eq!(items.len(), 3);
+    }
+
+    #[test]
+    fn messages_are_those_of_python() {
+        for (text, expected) in [
+            ("range()", "missing a required argument: 'start'"),
+            ("range(1,2,3,4)", "too many positional arguments"),
+            ("range(1,start=2)", "multiple values for argument 'start'"),
+            ("range(1,foo=2)", "got an unexpected keyword argument 'foo'"),
+            ("range(foo=2)", "missing a required argument: 'start'"),
+            (
+                "range(1,x)",
+                "mismatch type argument stop: str is incompatible with Optional[Union[int, float]]",
+            ),
+            ("sort(1,a)", "'<' not supported between instances of 'str' and 'int'"),
+        ] {
+            let expected = format!("TypeError while evaluating '{text}': {expected}");
+            assert!(error(text).ends_with(&expected), "{}", error(text));
+        }
+        assert!(error("choise(1)").contains("did you mean `choice`?"));
+        assert!(
+            error("range(start=1,3)").ends_with("positional argument follows keyword argument")
+        );
     }
 }

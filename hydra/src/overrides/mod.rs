@@ -1,10 +1,21 @@
 //! Command-line overrides: `key=value`, `+key=value`, `++key=value`, `~key`, `~key=value`.
 
 mod apply;
+mod casts;
+mod decimal;
 mod functions;
+mod glob;
 mod parse;
+mod render;
+mod shuffle;
+mod signature;
+mod sort;
+mod sweep;
+mod sweeper;
 
 pub use apply::{apply_overrides, apply_overrides_with};
+pub use sweep::{Choice, Glob, GroupOptions, Interval, NoGroups, Number, Range, Sweep, ValueKind};
+pub use sweeper::BasicSweeper;
 
 use crate::error::{Error, ErrorKind};
 use crate::source::{Origin, mask_secrets};
@@ -43,15 +54,8 @@ pub struct Override {
 pub enum OverrideValue {
     /// One value.
     Element(Literal),
-    /// `a,b,c`: one value for each job of a sweep.
-    Choice(Vec<Literal>),
-    /// `choice(...)`, `range(...)` and so on: a sweep, which is not evaluated yet.
-    Sweep {
-        /// The outermost function.
-        name: String,
-        /// Its arguments, with their names where they have one.
-        arguments: Vec<(Option<String>, Literal)>,
-    },
+    /// Several values, one for each job.
+    Sweep(Sweep),
 }
 
 /// A value as it was written: how it was quoted matters where it is written again.
@@ -68,15 +72,10 @@ pub enum Literal {
     },
     /// `[a,b]`
     List(Vec<Literal>),
-    /// `{a:1,b:2}`; a key that comes twice has its last value.
+    /// `{a:1,b:2}`, each key once.
     Dict(Vec<(KeyKind, Literal)>),
-    /// `name(arguments)` within the arguments of a sweep; everywhere else it has been evaluated.
-    Call {
-        /// The name of the function.
-        name: String,
-        /// Its arguments, with their names where they have one.
-        arguments: Vec<(Option<String>, Literal)>,
-    },
+    /// A sweep within a value. The grammar has it, but no job can take it.
+    Sweep(Box<Sweep>),
 }
 
 impl Override {
@@ -85,13 +84,25 @@ impl Override {
     /// # Errors
     /// [`ErrorKind::OverrideSyntax`], with the place of the first character that does not fit.
     pub fn parse(text: &str) -> Result<Self, Error> {
+        Self::parse_seeded(text, shuffle::random_seed())
+    }
+
+    /// The same, where everything that `shuffle(...)` leaves to chance follows from a seed.
+    ///
+    /// # Errors
+    /// As [`Override::parse`].
+    pub fn parse_seeded(text: &str, seed: u64) -> Result<Self, Error> {
         let wrong = |message: String| {
             Error::new(ErrorKind::OverrideSyntax(message), Origin::command_line(text))
         };
-        let parsed = parse::parse(text)
-            .map_err(|error| wrong(format!("{} (character {})", error.message, error.at + 1)))?;
-        let value = parsed.value.map(functions::evaluate).transpose().map_err(wrong)?;
-        Ok(Self { value, ..parsed })
+        parse::parse(text, seed).map_err(|failed| {
+            wrong(match failed {
+                parse::Failed::Syntax(error) => {
+                    format!("{} (character {})", error.message, error.at + 1)
+                }
+                parse::Failed::Function(message) => message,
+            })
+        })
     }
 
     /// Where it was written.
@@ -108,10 +119,12 @@ impl Override {
         match &self.value {
             None => Ok(None),
             Some(OverrideValue::Element(literal)) => literal.node(&self.origin()).map(Some),
-            Some(OverrideValue::Choice(_)) => Err(self.ambiguous()),
-            Some(OverrideValue::Sweep { name, .. }) => {
-                let message =
-                    format!("`{name}(...)` is several values, which only a sweep can take");
+            Some(OverrideValue::Sweep(Sweep::Choice(choice))) if choice.simple => {
+                Err(self.ambiguous())
+            }
+            Some(OverrideValue::Sweep(_)) => {
+                let value = mask_secrets(&self.value_text());
+                let message = format!("`{value}` is several values, which only a sweep can take");
                 let kind = ErrorKind::SweepNeeded(message);
                 Err(Error::new(kind, self.origin())
                     .with_path(&self.key)
@@ -155,12 +168,41 @@ impl Literal {
                 }
                 Value::Map(map)
             }
-            Self::Call { name, .. } => {
-                let message =
-                    format!("`{name}(...)` is several values, which only a sweep can take");
+            Self::Sweep(_) => {
+                let message = "several values cannot stand within another value".to_owned();
                 return Err(Error::new(ErrorKind::SweepNeeded(message), origin.clone()));
             }
         };
         Ok(Node::new(value, origin.clone()))
+    }
+
+    /// The name of the Python type that this would be.
+    fn python_type(&self) -> &'static str {
+        match self {
+            Self::Bare(Value::Null) => "NoneType",
+            Self::Bare(Value::Bool(_)) => "bool",
+            Self::Bare(Value::Int(_)) => "int",
+            Self::Bare(Value::Float(_)) => "float",
+            Self::Bare(_) => "str",
+            Self::Quoted { .. } => "QuotedString",
+            Self::List(_) => "list",
+            Self::Dict(_) => "dict",
+            Self::Sweep(sweep) => match **sweep {
+                Sweep::Choice(_) => "ChoiceSweep",
+                Sweep::Range(_) => "RangeSweep",
+                Sweep::Interval(_) => "IntervalSweep",
+                Sweep::Glob(_) => "Glob",
+            },
+        }
+    }
+
+    /// The first sweep within the value that cannot be written as text again.
+    fn sweep_inside(&self) -> Option<&Sweep> {
+        match self {
+            Self::Bare(_) | Self::Quoted { .. } => None,
+            Self::List(items) => items.iter().find_map(Self::sweep_inside),
+            Self::Dict(pairs) => pairs.iter().find_map(|(_, value)| value.sweep_inside()),
+            Self::Sweep(sweep) => (!matches!(**sweep, Sweep::Glob(_))).then_some(sweep),
+        }
     }
 }

@@ -1,31 +1,58 @@
 //! The grammar of Hydra's override parser.
 
+use indexmap::IndexMap;
+
+use super::functions::{self, Call};
+use super::sweep::{Choice, Sweep};
 use super::{Action, Literal, Override, OverrideValue};
 use crate::grammar::dict_key;
-use crate::lex::{self, Cursor, Parsed, Word};
+use crate::lex::{self, Cursor, Malformed, Parsed, Word};
 use crate::limits::MAX_INTERPOLATION_DEPTH;
-use crate::value::Value;
+use crate::value::{KeyKind, Value};
 
-/// Parses a whole override.
-pub(super) fn parse(text: &str) -> Parsed<Override> {
-    let mut parser = Parser { cursor: Cursor::new(text), depth: 0 };
-    let action = parser.action();
-    let (key, package) = parser.key()?;
-    let value = if action == Action::Delete && parser.cursor.is_at_end() {
-        None
-    } else {
-        parser.cursor.expect("=")?;
-        Some(parser.value()?)
-    };
-    Ok(Override { action, key, package, value, text: text.to_owned() })
+/// Why a text is no override.
+#[derive(Debug)]
+pub(super) enum Failed {
+    /// It does not follow the grammar.
+    Syntax(Malformed),
+    /// It does, but a function does not take its arguments.
+    Function(String),
+}
+
+/// Parses a whole override, and evaluates the functions in it.
+pub(super) fn parse(text: &str, seed: u64) -> Result<Override, Failed> {
+    let mut parser = Parser { cursor: Cursor::new(text), depth: 0, seed, failed: None };
+    let parsed = parser.whole(text).map_err(Failed::Syntax)?;
+    // Errors of functions come after all errors of the grammar, as in Hydra.
+    match parser.failed {
+        Some(message) => Err(Failed::Function(message)),
+        None => Ok(parsed),
+    }
 }
 
 struct Parser<'t> {
     cursor: Cursor<'t>,
     depth: usize,
+    /// For the next random order.
+    seed: u64,
+    /// The first error of a function.
+    failed: Option<String>,
 }
 
-impl Parser<'_> {
+impl<'t> Parser<'t> {
+    fn whole(&mut self, text: &str) -> Parsed<Override> {
+        let parser = self;
+        let action = parser.action();
+        let (key, package) = parser.key()?;
+        let value = if action == Action::Delete && parser.cursor.is_at_end() {
+            None
+        } else {
+            parser.cursor.expect("=")?;
+            Some(parser.value()?)
+        };
+        Ok(Override { action, key, package, value, text: text.to_owned() })
+    }
+
     fn action(&mut self) -> Action {
         if self.cursor.eat("~") {
             Action::Delete
@@ -99,8 +126,12 @@ impl Parser<'_> {
             return self.cursor.unexpected("the end (quote the value if it holds this character)");
         }
         Ok(match (elements.len(), elements.pop()) {
+            (1, Some(Literal::Sweep(sweep))) => OverrideValue::Sweep(*sweep),
             (1, Some(only)) => OverrideValue::Element(only),
-            (_, last) => OverrideValue::Choice(elements.into_iter().chain(last).collect()),
+            (_, last) => {
+                let items = elements.into_iter().chain(last).collect();
+                OverrideValue::Sweep(Sweep::Choice(Choice::new(items, true)))
+            }
         })
     }
 
@@ -142,10 +173,13 @@ impl Parser<'_> {
                 self.sign('{');
                 self.deeper(Self::dict)
             }
-            _ => match self.function_name() {
-                Some(name) => self.deeper(|parser| parser.call(name)),
-                None => self.primitive(),
-            },
+            _ => {
+                let start = self.cursor.clone();
+                match self.function_name() {
+                    Some(name) => self.deeper(|parser| parser.call(name, &start)),
+                    None => self.primitive(),
+                }
+            }
         }
     }
 
@@ -188,17 +222,19 @@ impl Parser<'_> {
         }
     }
 
+    /// A key that comes twice has its first place and its last value.
     fn dict(&mut self) -> Parsed<Literal> {
-        let mut pairs = Vec::new();
+        let mut pairs: IndexMap<KeyKind, Literal> = IndexMap::new();
         if self.close('}') {
-            return Ok(Literal::Dict(pairs));
+            return Ok(Literal::Dict(Vec::new()));
         }
         loop {
             let key = dict_key(&mut self.cursor)?;
             self.cursor.skip_blanks();
-            pairs.push((key, self.element()?));
+            let value = self.element()?;
+            pairs.insert(key, value);
             if self.close('}') {
-                return Ok(Literal::Dict(pairs));
+                return Ok(Literal::Dict(pairs.into_iter().collect()));
             }
             if !self.comma() {
                 return self.cursor.unexpected("`,` or `}`");
@@ -229,22 +265,51 @@ impl Parser<'_> {
         Some(name.to_owned())
     }
 
-    fn call(&mut self, name: String) -> Parsed<Literal> {
-        let mut arguments: Vec<(Option<String>, Literal)> = Vec::new();
-        if self.close(')') {
-            return Ok(Literal::Call { name, arguments });
+    /// The arguments, and what the function makes of them. `start` is where its name is.
+    fn call(&mut self, name: String, start: &Cursor<'t>) -> Parsed<Literal> {
+        let mut call = Call { name, positional: Vec::new(), named: Vec::new() };
+        let mut misplaced = false;
+        if !self.close(')') {
+            loop {
+                let argument = self.argument_name();
+                let value = self.element()?;
+                match argument {
+                    Some(argument) => call.named.push((argument, value)),
+                    None => {
+                        misplaced |= !call.named.is_empty();
+                        call.positional.push(value);
+                    }
+                }
+                if self.close(')') {
+                    break;
+                }
+                if !self.comma() {
+                    return self.cursor.unexpected("`,` or `)`");
+                }
+            }
         }
-        loop {
-            let argument = self.argument_name();
-            if argument.is_none() && arguments.iter().any(|(name, _)| name.is_some()) {
-                return self.cursor.fail("an argument without a name follows one with a name");
-            }
-            arguments.push((argument, self.element()?));
-            if self.close(')') {
-                return Ok(Literal::Call { name, arguments });
-            }
-            if !self.comma() {
-                return self.cursor.unexpected("`,` or `)`");
+        let written = start.rest();
+        let written = &written[..written.len() - self.cursor.rest().len()];
+        Ok(self.evaluate(call, misplaced, written))
+    }
+
+    /// After an error anything will do: the error is what comes out.
+    fn evaluate(&mut self, call: Call, misplaced: bool, written: &str) -> Literal {
+        let placeholder = Literal::Bare(Value::Null);
+        if self.failed.is_some() {
+            return placeholder;
+        }
+        if misplaced {
+            self.failed = Some("positional argument follows keyword argument".to_owned());
+            return placeholder;
+        }
+        self.seed = self.seed.wrapping_add(1);
+        match functions::evaluate(call, self.seed) {
+            Ok(literal) => literal,
+            Err(raised) => {
+                let (class, message) = (raised.class, raised.message);
+                self.failed = Some(format!("{class} while evaluating '{written}': {message}"));
+                placeholder
             }
         }
     }
@@ -307,11 +372,10 @@ fn name_length(text: &str) -> usize {
     if text.starts_with(first) { text.find(|c| !inside(c)).unwrap_or(text.len()) } else { 0 }
 }
 
-/// Length of a `${...}` without braces inside; nested ones need quotes on the command line.
+/// Length of a `${...}` up to the first `}`; nested ones need quotes on the command line.
 fn interpolation_length(text: &str) -> Option<usize> {
-    let inside = text.strip_prefix("${")?;
-    let end = inside.find(['{', '}'])?;
-    (end > 0 && inside[end..].starts_with('}')).then_some(end + 3)
+    let end = text.strip_prefix("${")?.find('}')?;
+    (end > 0).then_some(end + 3)
 }
 
 #[cfg(test)]
@@ -321,13 +385,13 @@ mod tests {
     #[test]
     fn nesting_without_end_is_an_error() {
         for piece in ["[", "{a:", "f("] {
-            assert!(parse(&format!("a={}", piece.repeat(100_000))).is_err(), "{piece}");
+            assert!(parse(&format!("a={}", piece.repeat(100_000)), 0).is_err(), "{piece}");
         }
     }
 
     #[test]
     fn an_error_points_at_the_character() {
-        let error = parse("a=x#y").unwrap_err();
+        let Err(Failed::Syntax(error)) = parse("a=x#y", 0) else { panic!("no syntax error") };
         assert_eq!(error.at, 3);
         assert!(error.message.contains("found `#`"), "{}", error.message);
     }
