@@ -18,6 +18,7 @@ use ai_energy_benchmarks::backend::{
 use ai_energy_benchmarks::clock;
 use ai_energy_benchmarks::config::component::backend::{Api, BackendConfig, CandleConfig};
 use ai_energy_benchmarks::config::component::scenario::GenerateKwargs;
+use ai_energy_benchmarks::dataset::hub::HubEnv;
 use ai_energy_benchmarks::error::{Problem, Problems};
 use ai_energy_benchmarks::prompt::Prompt;
 use ai_energy_benchmarks::record::{
@@ -53,7 +54,8 @@ fn build(config: &BackendConfig, host: Arc<dyn Host>) -> Result<Box<dyn Backend>
         let message = format!("the candle backend was given settings of `{}`", config.kind());
         return Err(Problem::new("backend.type", message).into());
     };
-    let spec = spec(config)?;
+    let mut spec = spec(config)?;
+    spec.hub = HubEnv::from_vars(&|name| host.variable(name), std::env::home_dir().as_deref());
     Ok(Box::new(CandleBackend { spec, api: config.api, host, engine: OnceLock::new() }))
 }
 
@@ -88,6 +90,7 @@ pub fn spec(config: &CandleConfig) -> Result<LoadSpec, Problems> {
         seed: config.seed.unwrap_or(DEFAULT_SEED),
         threads: config.threads.map(|threads| threads as usize),
         revision: config.revision.clone(),
+        hub: HubEnv::from_process(),
     })
 }
 
@@ -349,6 +352,10 @@ mod tests {
         fn spawn_blocking(&self, _name: &str, job: Box<dyn FnOnce() + Send>) {
             std::thread::spawn(job);
         }
+
+        fn variable(&self, name: &str) -> Option<String> {
+            std::env::var(name).ok()
+        }
     }
 
     /// Never runs a job: as if its thread had died.
@@ -356,6 +363,10 @@ mod tests {
 
     impl Host for NoThreads {
         fn spawn_blocking(&self, _name: &str, _job: Box<dyn FnOnce() + Send>) {}
+
+        fn variable(&self, _name: &str) -> Option<String> {
+            None
+        }
     }
 
     #[derive(Default)]
@@ -430,6 +441,10 @@ mod tests {
                     job();
                     drop(ended);
                 });
+            }
+
+            fn variable(&self, name: &str) -> Option<String> {
+                Threads.variable(name)
             }
         }
         let (ended, wait) = std::sync::mpsc::channel();

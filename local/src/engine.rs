@@ -122,7 +122,7 @@ impl Source {
             return ModelFolder::open(path).map(Self::Folder);
         }
         if is_hub_id(&spec.model) {
-            let folder = fetch_model_files(&spec.model, spec.revision.as_deref())?;
+            let folder = fetch_model_files(&spec.hub, &spec.model, spec.revision.as_deref())?;
             return ModelFolder::open(&folder).map(Self::Folder);
         }
         Err(LocalError::NoSuchModel { model: spec.model.clone() })

@@ -18,11 +18,11 @@ const INDEX: &str = "model.safetensors.index.json";
 ///
 /// # Errors
 /// [`LocalError::Hub`] names the file and the cache folder, and what the hub answered.
-pub fn fetch_model_files(id: &str, revision: Option<&str>) -> Result<PathBuf, LocalError> {
-    fetch_with(&HubEnv::from_process(), id, revision)
-}
-
-fn fetch_with(env: &HubEnv, id: &str, revision: Option<&str>) -> Result<PathBuf, LocalError> {
+pub fn fetch_model_files(
+    env: &HubEnv,
+    id: &str,
+    revision: Option<&str>,
+) -> Result<PathBuf, LocalError> {
     let snapshot = hub::fetch(env, RepoKind::Model, id, revision, &is_needed)?;
     Ok(snapshot.folder)
 }
@@ -130,15 +130,15 @@ mod tests {
     #[test]
     fn a_cached_model_is_found_by_branch_and_by_commit_without_the_hub() {
         let (_root, env) = cache(&["config.json", "tokenizer.json", SINGLE]);
-        let by_branch = fetch_with(&env, "owner/model", None).unwrap();
-        assert_eq!(by_branch, fetch_with(&env, "owner/model", Some(COMMIT)).unwrap());
+        let by_branch = fetch_model_files(&env, "owner/model", None).unwrap();
+        assert_eq!(by_branch, fetch_model_files(&env, "owner/model", Some(COMMIT)).unwrap());
         assert!(ModelFolder::open(&by_branch).is_ok());
     }
 
     #[test]
     fn a_model_that_is_not_cached_names_the_cache_folder() {
         let (root, env) = cache(&["config.json"]);
-        let error = fetch_with(&env, "owner/other", None).unwrap_err();
+        let error = fetch_model_files(&env, "owner/other", None).unwrap_err();
         let told = format!("{error} {}", error.hint().unwrap_or_default());
         assert!(told.contains(&*root.path().to_string_lossy()), "{told}");
     }

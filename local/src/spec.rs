@@ -1,5 +1,6 @@
 //! What to load.
 
+use ai_energy_benchmarks::dataset::hub::HubEnv;
 use serde::{Deserialize, Serialize};
 
 /// The number format of the weights and activations of a model that is not quantized.
@@ -51,6 +52,8 @@ pub struct LoadSpec {
     pub threads: Option<usize>,
     /// Branch, tag or commit on the hub; `None` is `main`.
     pub revision: Option<String>,
+    /// How the hub is reached.
+    pub hub: HubEnv,
 }
 
 impl LoadSpec {
@@ -64,6 +67,7 @@ impl LoadSpec {
             seed: 0,
             threads: None,
             revision: None,
+            hub: HubEnv::from_process(),
         }
     }
 

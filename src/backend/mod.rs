@@ -22,6 +22,9 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub trait Host: Send + Sync {
     /// Runs blocking work on a thread of its own, named for debuggers.
     fn spawn_blocking(&self, name: &str, job: Box<dyn FnOnce() + Send>);
+
+    /// A variable of the environment, as the job sees it.
+    fn variable(&self, name: &str) -> Option<String>;
 }
 
 /// One request.

@@ -2,10 +2,12 @@
 
 mod check;
 pub mod component;
+mod environment;
 mod load;
 mod redact;
 
 pub use check::check;
+pub use environment::Environment;
 pub use load::{LoadedConfig, load};
 pub use redact::{is_secret_key, redact, redact_text};
 

@@ -20,12 +20,14 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+pub use folder::Folder;
 pub use journal::JournalError;
 pub use prepare::{Prepared, open_request, prepare};
 pub use progress::{Live, Observer, Silent, Snapshot};
 
 use crate::backend::{BackendError, CheckReport, Host};
 use crate::clock::{self, Anchor};
+use crate::config::Environment;
 use crate::error::Problem;
 use crate::meter::Sampler;
 use crate::plan::{PlannedPhase, Work};
@@ -43,8 +45,8 @@ const COUNTER_SETTLE: Seconds = Seconds(0.25);
 
 /// Where and before whom a run happens.
 pub struct Options {
-    /// Folder under which the run folder is made.
-    pub base: PathBuf,
+    /// Where the run folder is made.
+    pub folder: Folder,
     /// Who watches.
     pub observer: Arc<dyn Observer>,
     /// Files to put into the run folder before it begins: relative path and contents.
@@ -100,13 +102,20 @@ impl RunError {
 }
 
 /// What `run` lends to backends.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Threads;
+#[derive(Debug, Clone, Default)]
+pub struct Lent {
+    /// The variables that the job sees.
+    pub environment: Environment,
+}
 
-impl Host for Threads {
+impl Host for Lent {
     fn spawn_blocking(&self, name: &str, job: Box<dyn FnOnce() + Send>) {
         // Its end is seen through what it answers; nobody waits for the thread itself.
         drop(spawn_thread(name, job));
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        self.environment.var(name)
     }
 }
 
@@ -319,9 +328,10 @@ fn make_folder(
     options: &Options,
     manifest: &Manifest,
 ) -> Result<PathBuf, RunError> {
-    let name = &prepared.config.name;
-    let folder = folder::create(&options.base, name, &jiff::ZonedDateTime::now())
-        .map_err(|cause| folder_error(&options.base.join(name), cause))?;
+    let folder = options
+        .folder
+        .make(&prepared.config.name, &jiff::ZonedDateTime::now())
+        .map_err(|cause| folder_error(options.folder.path(), cause))?;
     for (path, contents) in &options.files {
         let path = folder.join(path);
         path.parent()

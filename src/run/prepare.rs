@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Threads, host};
+use super::{Lent, host};
 use crate::backend::Backend;
 use crate::carbon;
-use crate::config::BenchmarkConfig;
 use crate::config::component::metrics::MetricsConfig;
+use crate::config::{BenchmarkConfig, Environment};
 use crate::dataset::hub::HubEnv;
 use crate::dataset::{self, Sample};
 use crate::error::{Problem, Problems};
@@ -43,16 +43,20 @@ pub struct Prepared {
 ///
 /// # Errors
 /// Every problem found, not only the first.
-pub fn prepare(config: BenchmarkConfig, registry: &Registry) -> Result<Prepared, Problems> {
+pub fn prepare(
+    config: BenchmarkConfig,
+    registry: &Registry,
+    environment: &Environment,
+) -> Result<Prepared, Problems> {
     let mut problems = crate::config::check(&config);
     let loaded = keep(
-        dataset::load(&config.scenario, &registry.datasets, &HubEnv::from_process())
+        dataset::load(&config.scenario, &registry.datasets, &hub_env(environment))
             .map_err(|error| error.problem().into()),
         &mut problems,
     );
     let carbon = keep(carbon::resolve(&config.metrics), &mut problems);
-    let backend = keep(build_backend(&config, registry), &mut problems);
-    let mut inventory = meter::open_all(&registry.meters, &open_request(&config));
+    let backend = keep(build_backend(&config, registry, environment), &mut problems);
+    let mut inventory = meter::open_all(&registry.meters, &open_request(&config, environment));
     add(&mut problems, std::mem::take(&mut inventory.problems));
     let (Some(loaded), Some(carbon), Some(backend), true) =
         (loaded, carbon, backend, problems.0.is_empty())
@@ -98,22 +102,28 @@ fn add(problems: &mut Problems, found: Problems) {
 fn build_backend(
     config: &BenchmarkConfig,
     registry: &Registry,
+    environment: &Environment,
 ) -> Result<Arc<dyn Backend>, Problems> {
     let kind = config.backend.kind();
     let entry = registry.backends.iter().find(|entry| entry.kind == kind).ok_or_else(|| {
         Problem::new("backend.type", format!("the {kind} backend is not part of this program"))
     })?;
-    (entry.build)(&config.backend, Arc::new(Threads)).map(Arc::from)
+    let host = Arc::new(Lent { environment: environment.clone() });
+    (entry.build)(&config.backend, host).map(Arc::from)
 }
 
-/// What the meters of a run are asked for: the config's selection in this process's environment.
+fn hub_env(environment: &Environment) -> HubEnv {
+    HubEnv::from_vars(&|name| environment.var(name), std::env::home_dir().as_deref())
+}
+
+/// What the meters of a run are asked for: the config's selection in the job's environment.
 #[must_use]
-pub fn open_request(config: &BenchmarkConfig) -> OpenRequest<'_> {
+pub fn open_request<'c>(config: &'c BenchmarkConfig, environment: &Environment) -> OpenRequest<'c> {
     OpenRequest {
         metrics: &config.metrics,
         device_ids: config.backend.device_ids().map(|ids| ids.0.as_slice()),
-        cuda_visible_devices: std::env::var("CUDA_VISIBLE_DEVICES").ok(),
-        cuda_device_order: std::env::var("CUDA_DEVICE_ORDER").ok(),
+        cuda_visible_devices: environment.var("CUDA_VISIBLE_DEVICES"),
+        cuda_device_order: environment.var("CUDA_DEVICE_ORDER"),
     }
 }
 

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ai_energy_benchmarks::backend::BackendError;
-use ai_energy_benchmarks::config::BenchmarkConfig;
 use ai_energy_benchmarks::config::component::backend::{BackendConfig, VllmConfig};
 use ai_energy_benchmarks::config::component::load::LoadConfig;
+use ai_energy_benchmarks::config::{BenchmarkConfig, Environment};
 use ai_energy_benchmarks::record::{Event, FailureClass, Outcome, Phase, RunRecords, StopReason};
 use ai_energy_benchmarks::registry::Registry;
-use ai_energy_benchmarks::run::{self, Options, Prepared, RunEnd, RunError, Silent};
+use ai_energy_benchmarks::run::{self, Folder, Options, Prepared, RunEnd, RunError, Silent};
 use ai_energy_benchmarks::units::Seconds;
 use ai_energy_benchmarks_testkit::backend::{Script, ScriptedBackend};
 
@@ -32,14 +32,15 @@ fn config() -> BenchmarkConfig {
 }
 
 fn prepared(config: BenchmarkConfig, backend: ScriptedBackend) -> Prepared {
-    let mut prepared = run::prepare(config, &Registry::with_defaults()).expect("a valid config");
+    let mut prepared = run::prepare(config, &Registry::with_defaults(), &Environment::default())
+        .expect("a valid config");
     prepared.backend = Arc::new(backend);
     prepared
 }
 
 fn options(base: &Path) -> Options {
     Options {
-        base: base.to_owned(),
+        folder: Folder::Under(base.to_owned()),
         observer: Arc::new(Silent),
         files: vec![(".hydra/overrides.yaml".into(), b"[]\n".to_vec())],
         git_commit: None,
@@ -204,7 +205,8 @@ fn all_problems_of_a_config_are_reported_together() {
     config.scenario.dataset_name = "no/such/file.jsonl".to_owned();
     config.metrics.country_iso_code = Some("Atlantis".to_owned());
     config.scenario.generate_kwargs.max_new_tokens = 0;
-    let Err(problems) = run::prepare(config, &Registry::with_defaults()) else {
+    let Err(problems) = run::prepare(config, &Registry::with_defaults(), &Environment::default())
+    else {
         panic!("the config is wrong in three places");
     };
     let places: Vec<_> = problems.0.iter().map(|problem| problem.place.as_str()).collect();

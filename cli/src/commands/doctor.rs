@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use ai_energy_benchmarks::config::BenchmarkConfig;
+use ai_energy_benchmarks::config::{BenchmarkConfig, Environment};
 use ai_energy_benchmarks::error::Problems;
 use ai_energy_benchmarks::meter::{self, Survey};
 use ai_energy_benchmarks::record::{DeviceRef, Quantity};
@@ -20,7 +20,10 @@ pub(crate) fn run(arguments: &DoctorArgs) -> Exit {
             return Exit::Usage;
         }
     };
-    let survey = meter::survey(&super::registry().meters, &run::open_request(&config));
+    let survey = meter::survey(
+        &super::registry().meters,
+        &run::open_request(&config, &Environment::default()),
+    );
     if arguments.json {
         match serde_json::to_string_pretty(&survey) {
             Ok(text) => terminal::out(&format!("{text}\n")),

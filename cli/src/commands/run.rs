@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ai_energy_benchmarks::analysis::{self, Findings};
-use ai_energy_benchmarks::config::{BenchmarkConfig, LoadedConfig};
+use ai_energy_benchmarks::config::{BenchmarkConfig, Environment, LoadedConfig};
 use ai_energy_benchmarks::record::{RunRecords, StopReason};
 use ai_energy_benchmarks::report::{self, Outputs};
-use ai_energy_benchmarks::run::{self, Observer, Options, RunEnd, RunError};
+use ai_energy_benchmarks::run::{self, Folder, Observer, Options, RunEnd, RunError};
 
 use crate::args::{LogFormat, RunArgs};
 use crate::exit::Exit;
@@ -23,13 +23,14 @@ pub(crate) fn run(arguments: &RunArgs, log_format: LogFormat) -> Exit {
         }
     };
     let config = loaded.config.clone();
-    let prepared = match run::prepare(loaded.config.clone(), &super::registry()) {
-        Ok(prepared) => prepared,
-        Err(problems) => {
-            terminal::problems(&loaded.locate(problems));
-            return Exit::Usage;
-        }
-    };
+    let prepared =
+        match run::prepare(loaded.config.clone(), &super::registry(), &Environment::default()) {
+            Ok(prepared) => prepared,
+            Err(problems) => {
+                terminal::problems(&loaded.locate(problems));
+                return Exit::Usage;
+            }
+        };
     match run::execute(prepared, options(&loaded, log_format)) {
         Ok(end) => report(&end, &config, arguments.json),
         Err(error) => {
@@ -46,7 +47,7 @@ fn options(loaded: &LoadedConfig, log_format: LogFormat) -> Options {
         LogFormat::Text => Arc::new(Lines::default()),
     };
     Options {
-        base: PathBuf::from(&loaded.config.output_dir),
+        folder: Folder::Under(PathBuf::from(&loaded.config.output_dir)),
         observer,
         files: loaded.hydra_files(),
         git_commit: option_env!("AEB_GIT_COMMIT").map(str::to_owned),

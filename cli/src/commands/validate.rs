@@ -1,5 +1,6 @@
 //! `ai-energy-benchmark validate`.
 
+use ai_energy_benchmarks::config::Environment;
 use ai_energy_benchmarks::run::prepare;
 
 use crate::args::ConfigArgs;
@@ -8,7 +9,7 @@ use crate::terminal;
 
 pub(crate) fn run(arguments: &ConfigArgs) -> Exit {
     let prepared = super::load(&arguments.config, &arguments.overrides).and_then(|loaded| {
-        prepare(loaded.config.clone(), &super::registry())
+        prepare(loaded.config.clone(), &super::registry(), &Environment::default())
             .map_err(|problems| loaded.locate(problems))
     });
     match prepared {

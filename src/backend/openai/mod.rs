@@ -69,12 +69,13 @@ pub fn validate(config: &VllmConfig, env: Env<'_>) -> Vec<Problem> {
     }
 }
 
-fn build(config: &BackendConfig, _: Arc<dyn Host>) -> Result<Box<dyn Backend>, Problems> {
+#[expect(clippy::needless_pass_by_value, reason = "the signature of every backend's constructor")]
+fn build(config: &BackendConfig, host: Arc<dyn Host>) -> Result<Box<dyn Backend>, Problems> {
     let BackendConfig::Vllm(config) = config else {
         let message = format!("the {KIND} backend was given the settings of {}", config.kind());
         return Err(Problem::new("backend.type", message).into());
     };
-    let backend = OpenAi::new(config.clone(), &|name| std::env::var(name).ok())?;
+    let backend = OpenAi::new(config.clone(), &|name| host.variable(name))?;
     Ok(Box::new(backend))
 }
 
