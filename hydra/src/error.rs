@@ -26,6 +26,9 @@ pub enum ErrorKind {
     /// The configuration asks for a part of Hydra that does not exist yet.
     #[error("composition is not built yet: {0}")]
     CompositionNotBuilt(String),
+    /// A configuration, or an option of a group, does not exist; in Hydra's words.
+    #[error("{0}")]
+    MissingConfig(String),
     /// The text of an interpolation does not follow the grammar.
     #[error("malformed interpolation: {0}")]
     Grammar(String),
@@ -59,6 +62,17 @@ pub enum ErrorKind {
     /// An override cannot be applied to the configuration as it is.
     #[error("{0}")]
     OverrideRefused(String),
+    /// Hydra's own refusal of a composition, in its words.
+    #[error("{0}")]
+    Composition(String),
+    /// What Python itself raises where neither Hydra nor OmegaConf foresaw the case.
+    #[error("{message}")]
+    Uncaught {
+        /// The class of the exception: `TypeError`, `ValueError` and so on.
+        class: &'static str,
+        /// Its text.
+        message: String,
+    },
     /// Two trees do not fit on each other.
     #[error("{0}")]
     Merge(String),
@@ -77,6 +91,18 @@ pub enum ErrorKind {
     /// The type itself refused the value.
     #[error("{0}")]
     Custom(String),
+}
+
+impl ErrorKind {
+    /// A value that Hydra refuses with a `ValueError`.
+    pub(crate) fn value_error(message: impl Into<String>) -> Self {
+        Self::Uncaught { class: "ValueError", message: message.into() }
+    }
+
+    /// Where Hydra only has an assertion, and its text is empty.
+    pub(crate) fn assertion(message: impl Into<String>) -> Self {
+        Self::Uncaught { class: "AssertionError", message: message.into() }
+    }
 }
 
 /// One thing that is wrong, with its place and a hint.
@@ -105,6 +131,13 @@ impl Error {
     pub fn with_path(mut self, path: impl Into<String>) -> Self {
         let path = path.into();
         self.0.path = (!path.is_empty()).then_some(path);
+        self
+    }
+
+    /// The same place, path and hint, told as something else.
+    #[must_use]
+    pub fn told_as(mut self, kind: ErrorKind) -> Self {
+        self.0.kind = kind;
         self
     }
 

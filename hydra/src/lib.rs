@@ -48,29 +48,35 @@ mod dump;
 mod env;
 mod error;
 mod grammar;
+mod hydra_conf;
 mod interpolation;
 mod lex;
 mod limits;
+mod loader;
 mod merge;
 mod overrides;
 mod path;
+mod repository;
 mod resolvers;
 mod scalar;
 mod source;
 mod value;
 mod yaml;
 
-pub use compose::compose;
+pub use compose::{DefaultsEntry, DefaultsList, DefaultsTree, compose};
 pub use de::{Ignored, from_node, from_node_strict, from_node_with_ignored};
 pub use dump::to_yaml;
 pub use env::{Environment, ProcessEnvironment};
 pub use error::{Error, ErrorKind, Errors, nearest};
+pub use hydra_conf::HYDRA_VERSION;
 pub use interpolation::{Interpolator, ResolverFn, resolve};
+pub use loader::{Composed, Loader, RunMode, Warning, WarningKind};
 pub use merge::{Strictness, merge};
 pub use overrides::{
     Action, BasicSweeper, Choice, Glob, GroupOptions, Interval, Literal, NoGroups, Number,
     Override, OverrideValue, Range, Sweep, ValueKind, apply_overrides, apply_overrides_with,
 };
+pub use repository::{ConfigStore, SearchPath, SearchPathEntry};
 pub use source::{Origin, Position, Source, Span};
 pub use value::{Key, KeyKind, Map, Node, Value};
 pub use yaml::Document;

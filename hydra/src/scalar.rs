@@ -224,7 +224,7 @@ pub(crate) fn python_str(value: &Value) -> String {
 }
 
 /// A value as Python's `repr` writes it.
-fn python_repr(value: &Value) -> String {
+pub(crate) fn python_repr(value: &Value) -> String {
     match value {
         Value::Null => "None".to_owned(),
         Value::Bool(value) => python_bool(*value).to_owned(),
@@ -275,6 +275,20 @@ fn quote_python(text: &str) -> String {
     }
     out.push(quote);
     out
+}
+
+/// The name of the Python type that a value has.
+pub(crate) fn python_type(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "NoneType",
+        Value::Bool(_) => "bool",
+        Value::Int(_) => "int",
+        Value::Float(_) => "float",
+        Value::Str(_) | Value::Interpolation(_) | Value::Missing => "str",
+        Value::Bytes(_) => "bytes",
+        Value::List(_) => "list",
+        Value::Map(_) => "dict",
+    }
 }
 
 /// The index that a key of a list means: digits only.

@@ -88,6 +88,12 @@ impl Origin {
         Self { place: Place::File { source, span }, interpolated: false }
     }
 
+    /// A file that could not be read, at its first character.
+    pub(crate) fn file_without_text(name: &str) -> Self {
+        let start = Position { line: 1, column: 1 };
+        Self::file(Source::new(name, ""), Span { start, end: start })
+    }
+
     /// Written on the command line; `text` is the whole override (`a.b=1`).
     #[must_use]
     pub fn command_line(text: &str) -> Self {

@@ -44,6 +44,15 @@ impl Json {
         }
     }
 
+    /// The text, if this is one.
+    #[must_use]
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
     /// The items, if this is a list.
     #[must_use]
     pub fn as_items(&self) -> Option<&[Self]> {

@@ -16,11 +16,13 @@
 //! Values are compared exactly: `1` is not `1.0`, `0.0` is not `-0.0`, the order of keys counts.
 
 mod json;
+mod schema;
 mod tree;
 
 pub mod compose;
 pub mod dump;
 pub mod interp;
+pub mod optimum;
 pub mod overrides;
 pub mod sweep;
 pub mod yaml;
@@ -82,6 +84,9 @@ pub fn run_file(path: &Path) -> Result<Report, Unreadable> {
 fn suite(vectors: &Json) -> Option<Suite<'_>> {
     if vectors.get("base").is_some() {
         return Some(interp::suite(vectors));
+    }
+    if vectors.get("file_sets").is_some() {
+        return Some(optimum::suite(vectors));
     }
     let first = vectors.as_items()?.first()?;
     let has = |name: &str| first.get(name).is_some();

@@ -48,6 +48,16 @@ fn apply(
     dialect: Dialect,
 ) -> Result<(), Errors> {
     check_key(change)?;
+    apply_value(root, change, strictness, dialect)
+}
+
+/// Applies an override that is known to be about a value, whatever its key looks like.
+pub(crate) fn apply_value(
+    root: &mut Node,
+    change: &Override,
+    strictness: Strictness,
+    dialect: Dialect,
+) -> Result<(), Errors> {
     let node = change.node()?;
     if let Some(node) = &node {
         check_interpolations(node, dialect)?;
