@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Errors};
 use crate::hydra_conf::{HYDRA_VERSION, VERSION_BASE};
 use crate::interpolation::Interpolator;
 use crate::merge::{Strictness, merge};
-use crate::overrides::{Literal, Override, OverrideValue, apply_value};
+use crate::overrides::{GroupOptions, Override, OverrideValue, Sweep, apply_value};
 use crate::repository::{ConfigStore, Repository, SearchPath};
 use crate::scalar::python_str;
 use crate::source::Origin;
@@ -478,6 +478,12 @@ impl<'e> Loader<'e> {
     }
 }
 
+impl GroupOptions for Loader<'_> {
+    fn group_options(&self, group: &str) -> Vec<String> {
+        Loader::group_options(self, group)
+    }
+}
+
 /// What `hydra` tells about a composition.
 struct Description<'d> {
     overrides: &'d [Override],
@@ -504,14 +510,7 @@ fn is_hydras(change: &Override) -> bool {
 
 /// Whether the values are told by commas alone, which may have been meant as a list or a text.
 fn is_comma_list(value: &OverrideValue) -> bool {
-    match value {
-        OverrideValue::Choice(_) => true,
-        OverrideValue::Sweep { name, arguments } => {
-            let is_call = |literal: &Literal| matches!(literal, Literal::Call { .. });
-            name == "shuffle" && !arguments.iter().any(|(_, argument)| is_call(argument))
-        }
-        OverrideValue::Element(_) => false,
-    }
+    matches!(value, OverrideValue::Sweep(Sweep::Choice(choice)) if choice.simple)
 }
 
 /// The place of the program itself must exist; any other may be absent.

@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 
 use super::item::{Choice, Item};
 use crate::error::{Error, ErrorKind, Errors};
-use crate::overrides::{Action, Override, OverrideValue};
+use crate::overrides::{Action, Literal, Override, OverrideValue};
 use crate::scalar::{python_repr, python_type};
 use crate::source::Origin;
 use crate::value::Value;
@@ -261,14 +261,7 @@ fn option_of(change: &Override) -> Result<Result<Choice, &'static str>, Error> {
 }
 
 impl Override {
-    /// Whether this has several values, one for each job of a sweep.
-    #[must_use]
-    pub fn is_sweep(&self) -> bool {
-        matches!(self.value, Some(OverrideValue::Choice(_) | OverrideValue::Sweep { .. }))
-    }
-
     fn is_dict(&self) -> bool {
-        use crate::overrides::Literal;
         matches!(self.value, Some(OverrideValue::Element(Literal::Dict(_))))
     }
 }
