@@ -56,15 +56,15 @@ pub enum ErrorKind {
     /// The values of a sweep cannot be computed.
     #[error("{0}")]
     SweepValue(String),
-    /// An override changes a key that the configuration does not have.
-    #[error("could not override `{0}`: there is no such key")]
-    UnknownOverrideKey(String),
     /// An override cannot be applied to the configuration as it is.
     #[error("{0}")]
     OverrideRefused(String),
     /// Hydra's own refusal of a composition, in its words.
     #[error("{0}")]
     Composition(String),
+    /// A value does not fit into the tree or into its type.
+    #[error("{0}")]
+    Config(Fault),
     /// What Python itself raises where neither Hydra nor OmegaConf foresaw the case.
     #[error("{message}")]
     Uncaught {
@@ -73,9 +73,9 @@ pub enum ErrorKind {
         /// Its text.
         message: String,
     },
-    /// Two trees do not fit on each other.
+    /// What an interpolation gave does not fit the type of its place.
     #[error("{0}")]
-    Merge(String),
+    InterpolationValue(String),
     /// A value is not of the type that is needed.
     #[error("{0}")]
     Type(String),
@@ -102,6 +102,78 @@ impl ErrorKind {
     /// Where Hydra only has an assertion, and its text is empty.
     pub(crate) fn assertion(message: impl Into<String>) -> Self {
         Self::Uncaught { class: "AssertionError", message: message.into() }
+    }
+}
+
+/// The classes of OmegaConf's errors, by their names in Python.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FaultClass {
+    /// `ValidationError`: a value does not fit its type.
+    Validation,
+    /// `ConfigKeyError`: there is no such key, and none may be made.
+    ConfigKey,
+    /// `ConfigAttributeError`: the same, where Python asked for an attribute.
+    ConfigAttribute,
+    /// `KeyValidationError`: a key does not fit the type of keys.
+    KeyValidation,
+    /// `ConfigTypeError`: a list met a mapping, and the like.
+    ConfigType,
+    /// `ConfigIndexError`: a list has no such item.
+    ConfigIndex,
+    /// `MissingMandatoryValue`: the way leads through `???`.
+    MissingMandatory,
+    /// `UnsupportedValueType`: a container where only a scalar can be.
+    UnsupportedValue,
+}
+
+/// A refusal of OmegaConf, in its words: what, where in the tree, and what is there.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}{}", .place.as_ref().map(ToString::to_string).unwrap_or_default())]
+pub struct Fault {
+    /// Which kind of refusal it is.
+    pub class: FaultClass,
+    /// What is wrong, in one line.
+    pub message: String,
+    /// Where in the tree.
+    pub place: Option<FaultPlace>,
+}
+
+/// Where in a tree something was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FaultPlace {
+    /// The full path of the key.
+    pub full_key: String,
+    /// The type of the slot that the container stands in, if it has one.
+    pub reference_type: Option<String>,
+    /// What the container is: `dict`, `list` or the name of a structure.
+    pub object_type: String,
+}
+
+impl FaultClass {
+    /// The name of the class in Python.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Validation => "ValidationError",
+            Self::ConfigKey => "ConfigKeyError",
+            Self::ConfigAttribute => "ConfigAttributeError",
+            Self::KeyValidation => "KeyValidationError",
+            Self::ConfigType => "ConfigTypeError",
+            Self::ConfigIndex => "ConfigIndexError",
+            Self::MissingMandatory => "MissingMandatoryValue",
+            Self::UnsupportedValue => "UnsupportedValueType",
+        }
+    }
+}
+
+impl fmt::Display for FaultPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\n    full_key: {}", self.full_key)?;
+        if let Some(reference) = &self.reference_type {
+            write!(f, "\n    reference_type={reference}")?;
+        }
+        write!(f, "\n    object_type={}", self.object_type)
     }
 }
 
@@ -165,6 +237,13 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> &ErrorKind {
         &self.0.kind
+    }
+
+    pub(crate) fn fault_mut(&mut self) -> Option<&mut Fault> {
+        match &mut self.0.kind {
+            ErrorKind::Config(fault) => Some(fault),
+            _ => None,
+        }
     }
 
     /// The dotted path of the value concerned, if there is one.

@@ -12,6 +12,7 @@ use crate::env::{Environment, ProcessEnvironment};
 use crate::error::{Error, ErrorKind, Errors};
 use crate::grammar::{self, Element, Interpolation, Part};
 use crate::limits::{Budget, MAX_DEPTH, MAX_ERRORS, MAX_RESOLVING, Spent};
+use crate::merge::Step;
 use crate::path;
 use crate::scalar;
 use crate::value::{Key, KeyKind, Map, Node, Value};
@@ -87,6 +88,25 @@ impl<'e> Interpolator<'e> {
     }
 }
 
+impl Interpolator<'_> {
+    /// What the interpolation at a place leads to, as it stands there: interpolations in it are not
+    /// followed. `None` if it fails.
+    pub(crate) fn target<'s>(
+        &self,
+        root: &Node,
+        steps: impl IntoIterator<Item = &'s Step>,
+    ) -> Option<Node> {
+        let mut place = Place::root(root);
+        for step in steps {
+            place = place.go(step)?;
+        }
+        match Run::new(self, root).evaluate(&place).ok()? {
+            Found::Place(there) => Some(there.node.clone()),
+            Found::Owned(value) => Some(Node::new(value, place.node.origin.clone())),
+        }
+    }
+}
+
 /// Replaces every interpolation by its value, with OmegaConf's own resolvers.
 ///
 /// # Errors
@@ -104,7 +124,7 @@ pub(crate) struct Place<'r> {
 }
 
 impl<'r> Place<'r> {
-    fn root(node: &'r Node) -> Self {
+    pub(crate) fn root(node: &'r Node) -> Self {
         Self { above: None, node, path: "".into() }
     }
 
@@ -122,6 +142,36 @@ impl<'r> Place<'r> {
             _ => path::join(self.path(), key),
         };
         self.node.child(key).map(|node| self.below(node, path))
+    }
+
+    /// The child at a step.
+    pub(crate) fn go(&self, step: &Step) -> Option<Self> {
+        let path = match step {
+            Step::Key(key) => path::join(self.path(), &key.text()),
+            Step::Index(at) => path::index(self.path(), *at),
+        };
+        step.of(self.node).map(|node| self.below(node, path))
+    }
+
+    /// The steps from the root to here.
+    pub(crate) fn steps(&self) -> Vec<Step> {
+        let mut steps = Vec::new();
+        let mut place = self;
+        while let Some(above) = place.above.as_deref() {
+            let this = |node: &Node| std::ptr::eq(node, place.node);
+            let step = match &above.node.value {
+                Value::Map(map) => {
+                    let found = map.iter().find(|(_, node)| this(node));
+                    found.map(|(key, _)| Step::Key(key.clone()))
+                }
+                Value::List(items) => items.iter().position(this).map(Step::Index),
+                _ => None,
+            };
+            steps.extend(step);
+            place = above;
+        }
+        steps.reverse();
+        steps
     }
 
     /// The container so many levels above.
@@ -187,7 +237,7 @@ pub(crate) struct Run<'r> {
 }
 
 impl<'r> Run<'r> {
-    fn new(with: &'r Interpolator<'r>, root: &'r Node) -> Self {
+    pub(crate) fn new(with: &'r Interpolator<'r>, root: &'r Node) -> Self {
         Self {
             with,
             root,
@@ -308,7 +358,7 @@ impl<'r> Run<'r> {
     }
 
     /// Evaluates the interpolation that stands at a place.
-    fn evaluate(&mut self, place: &Place<'r>) -> Result<Found<'r>, Error> {
+    pub(crate) fn evaluate(&mut self, place: &Place<'r>) -> Result<Found<'r>, Error> {
         let Value::Interpolation(text) = &place.node.value else {
             return Ok(Found::Place(place.clone()));
         };

@@ -12,6 +12,7 @@
 //! |---|---|
 //! | `source` | where a value was written: file, line, column, or command-line override |
 //! | `value` | the tree: [`Node`], [`Value`], [`Map`] |
+//! | `types` | [`Schema`], [`Type`]: what a tree may be held to |
 //! | `scalar` | what a bare word means, in YAML as OmegaConf reads it and in Python |
 //! | `yaml` | [`Document`]: text to tree |
 //! | `compose` | [`compose`]: defaults lists (to come), for now their absence |
@@ -59,7 +60,9 @@ mod path;
 mod repository;
 mod resolvers;
 mod scalar;
+mod select;
 mod source;
+mod types;
 mod value;
 mod yaml;
 
@@ -67,17 +70,19 @@ pub use compose::{DefaultsEntry, DefaultsList, DefaultsTree, compose};
 pub use de::{Ignored, from_node, from_node_strict, from_node_with_ignored};
 pub use dump::to_yaml;
 pub use env::{Environment, ProcessEnvironment};
-pub use error::{Error, ErrorKind, Errors, nearest};
+pub use error::{Error, ErrorKind, Errors, Fault, FaultClass, FaultPlace, nearest};
 pub use hydra_conf::HYDRA_VERSION;
 pub use interpolation::{Interpolator, ResolverFn, resolve};
 pub use loader::{Composed, Loader, RunMode, Warning, WarningKind};
-pub use merge::{Strictness, merge};
+pub use merge::{Strictness, merge, merge_with};
 pub use overrides::{
     Action, BasicSweeper, Choice, Glob, GroupOptions, Interval, Literal, NoGroups, Number,
-    Override, OverrideValue, Range, Sweep, ValueKind, apply_overrides, apply_overrides_with,
+    Override, OverrideValue, Range, Sweep, ValueKind, apply_override, apply_overrides,
+    apply_overrides_with,
 };
 pub use repository::{ConfigStore, SearchPath, SearchPathEntry};
 pub use source::{Origin, Position, Source, Span};
+pub use types::{EnumType, EnumValue, KeyType, Schema, StructType, Type};
 pub use value::{Key, KeyKind, Map, Node, Value};
 pub use yaml::Document;
 

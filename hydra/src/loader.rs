@@ -9,7 +9,7 @@ use crate::env::{Environment, ProcessEnvironment};
 use crate::error::{Error, ErrorKind, Errors};
 use crate::hydra_conf::{HYDRA_VERSION, VERSION_BASE};
 use crate::interpolation::Interpolator;
-use crate::merge::{Strictness, merge};
+use crate::merge::{Strictness, merge_with};
 use crate::overrides::{GroupOptions, Override, OverrideValue, Sweep, apply_value};
 use crate::repository::{ConfigStore, Repository, SearchPath};
 use crate::scalar::python_str;
@@ -218,7 +218,7 @@ impl<'e> Loader<'e> {
         self.check_sweeps(&overrides, mode)?;
         let planned = self.plan(&repository, config_name, &overrides, mode)?;
         warnings.extend(planned.warnings);
-        let mut config = merge_files(&planned.list, &repository, &mut warnings)?;
+        let mut config = self.merge_files(&planned.list, &repository, &mut warnings)?;
         self.apply(&planned.values, &mut config)?;
         self.describe(
             &mut config,
@@ -384,6 +384,7 @@ impl<'e> Loader<'e> {
     }
 
     fn apply(&self, values: &[&Override], config: &mut Node) -> Result<(), Errors> {
+        let with = self.interpolator();
         let mut errors = Vec::new();
         for change in values {
             if change.package.is_some() {
@@ -398,11 +399,42 @@ impl<'e> Loader<'e> {
                 );
                 continue;
             }
-            if let Err(found) = apply_value(config, change, self.strictness, self.dialect) {
-                errors.extend(found.into_iter().map(|error| in_hydras_words(change, error)));
+            if let Err(found) = apply_value(config, change, self.strictness, &with) {
+                errors.extend(found);
             }
         }
         Errors::check(errors)
+    }
+
+    /// All files, each at its package, one over the other.
+    fn merge_files(
+        &self,
+        list: &DefaultsList,
+        repository: &Repository<'_>,
+        warnings: &mut Vec<Warning>,
+    ) -> Result<Node, Errors> {
+        let mut config = Node::in_memory(Value::Map(Map::new()));
+        let mut errors = Vec::new();
+        let with = self.interpolator();
+        for entry in list {
+            let node = match placed(entry, repository, &with, warnings) {
+                Ok(node) => node,
+                Err(found) => {
+                    errors.extend(found);
+                    continue;
+                }
+            };
+            if let Err(error) = merge_with(&mut config, &node, Strictness::Open, &with) {
+                errors.push(while_composing(&entry.config_path, error));
+            }
+        }
+        Errors::check(errors)?;
+        Ok(config)
+    }
+
+    /// For the interpolations that composition itself has to follow.
+    fn interpolator(&self) -> Interpolator<'_> {
+        Interpolator::new(self.environment).with_dialect(self.dialect)
     }
 
     /// Fills in what Hydra says about the run: overrides, choices, versions, places, names.
@@ -530,49 +562,21 @@ fn check_main_place(repository: &Repository<'_>) -> Result<(), Error> {
     Err(Error::new(ErrorKind::MissingConfig(message), Origin::memory()))
 }
 
-/// All files, each at its package, one over the other.
-fn merge_files(
-    list: &DefaultsList,
-    repository: &Repository<'_>,
-    warnings: &mut Vec<Warning>,
-) -> Result<Node, Errors> {
-    let mut config = Node::in_memory(Value::Map(Map::new()));
-    let mut errors = Vec::new();
-    for entry in list {
-        let node = match placed(entry, repository, warnings) {
-            Ok(node) => node,
-            Err(found) => {
-                errors.extend(found);
-                continue;
-            }
-        };
-        if let Err(error) = merge(&mut config, &node, Strictness::Open) {
-            let class = class_of(error.kind());
-            let message = format!(
-                "In '{}': {class} raised while composing config:\n{}",
-                entry.config_path,
-                error.message()
-            );
-            errors.push(error.told_as(ErrorKind::Composition(message)));
-        }
-    }
-    Errors::check(errors)?;
-    Ok(config)
-}
-
-/// The name of the class of OmegaConf's exception.
-fn class_of(kind: &ErrorKind) -> &'static str {
-    match kind {
-        ErrorKind::UnknownOverrideKey(_) => "ConfigKeyError",
-        ErrorKind::Merge(_) => "ConfigTypeError",
-        _ => "ValidationError",
-    }
+/// OmegaConf's refusal of a file, as Hydra tells it.
+fn while_composing(config_path: &str, error: Error) -> Error {
+    let ErrorKind::Config(fault) = error.kind() else { return error };
+    let message = format!(
+        "In '{config_path}': {} raised while composing config:\n{fault}",
+        fault.class.name()
+    );
+    error.told_as(ErrorKind::Composition(message))
 }
 
 /// The content of one file at its package.
 fn placed(
     entry: &DefaultsEntry,
     repository: &Repository<'_>,
+    with: &Interpolator<'_>,
     warnings: &mut Vec<Warning>,
 ) -> Result<Node, Errors> {
     let path = &entry.config_path;
@@ -584,7 +588,7 @@ fn placed(
     if !loaded.is_schema
         && let Some(schema) = repository.schema(path)
     {
-        node = over_schema(entry, node, schema, warnings)?;
+        node = over_schema(entry, node, schema, with, warnings)?;
     }
     let node = embed(node, &entry.package);
     let searchpath = node
@@ -610,6 +614,7 @@ fn over_schema(
     entry: &DefaultsEntry,
     mut node: Node,
     mut schema: Node,
+    with: &Interpolator<'_>,
     warnings: &mut Vec<Warning>,
 ) -> Result<Node, Error> {
     let path = &entry.config_path;
@@ -626,7 +631,7 @@ fn over_schema(
     warnings.push(Warning::schema_match(path, node.origin.clone()));
     let takes_hydra = entry.primary && !path.starts_with("hydra/");
     let hydra = node.as_map_mut().filter(|_| takes_hydra).and_then(|map| map.remove("hydra"));
-    merge(&mut schema, &node, Strictness::Open).map_err(|error| {
+    merge_with(&mut schema, &node, Strictness::Open, with).map_err(|error| {
         let message = format!("Error merging '{path}' with schema\n{}", error.message());
         error.told_as(ErrorKind::Composition(message))
     })?;
@@ -647,33 +652,6 @@ fn embed(node: Node, package: &str) -> Node {
         let key = Key::new(KeyKind::Str(name.to_owned()), origin.clone());
         Node::new(Value::Map(Map::from_iter([(key, node)])), origin)
     })
-}
-
-/// What is wrong with an override, as Hydra tells it.
-fn in_hydras_words(change: &Override, error: Error) -> Error {
-    let (key, text) = (&change.key, &change.text);
-    let message = match error.kind() {
-        ErrorKind::UnknownOverrideKey(_) => {
-            format!("Could not override '{key}'.\nTo append to your config use +{text}")
-        }
-        ErrorKind::OverrideRefused(why) if why.starts_with("cannot delete what") => {
-            format!("Could not delete from config. '{key}' does not exist.")
-        }
-        ErrorKind::OverrideRefused(why) if why.starts_with("cannot delete: the value is") => {
-            let rest = why.trim_start_matches("cannot delete: the value is");
-            format!("Could not delete from config. The value of '{key}' is{rest}.")
-        }
-        ErrorKind::OverrideRefused(why) if why.starts_with("cannot add") => format!(
-            "Could not append to config. An item is already at '{key}'.\n\
-             Either remove + prefix: '{}'\nOr add a second + to add or override '{key}': '+{text}'",
-            &text[1..]
-        ),
-        ErrorKind::Merge(_) | ErrorKind::OverrideRefused(_) => {
-            format!("Error merging override {text}\n{}", error.message())
-        }
-        _ => return error,
-    };
-    error.told_as(ErrorKind::Composition(message))
 }
 
 fn key(name: &str) -> Key {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use indexmap::{Equivalent, IndexMap};
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -9,6 +10,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use crate::path;
 use crate::scalar;
 use crate::source::Origin;
+use crate::types::{StructType, Type, Typed};
 
 /// What a node holds.
 #[derive(Clone)]
@@ -42,6 +44,8 @@ pub struct Node {
     pub value: Value,
     /// Where it was written.
     pub origin: Origin,
+    /// What it is held to; `None` where anything goes.
+    typed: Option<Arc<Typed>>,
 }
 
 /// A key as Python has them: `1`, `1.0` and `true` are the same key, `'1'` is another.
@@ -151,13 +155,73 @@ impl Node {
     /// A node written at `origin`.
     #[must_use]
     pub fn new(value: Value, origin: Origin) -> Self {
-        Self { value, origin }
+        Self { value, origin, typed: None }
     }
 
     /// A node made by the program.
     #[must_use]
     pub fn in_memory(value: Value) -> Self {
         Self::new(value, Origin::memory())
+    }
+
+    /// The same, held to a type.
+    #[must_use]
+    pub(crate) fn with_typed(mut self, typed: Typed) -> Self {
+        self.typed = Some(Arc::new(typed));
+        self
+    }
+
+    /// Changes what the node is held to.
+    pub(crate) fn retype(&mut self, change: impl FnOnce(&mut Typed)) {
+        let mut typed = self.typed.as_deref().cloned().unwrap_or_else(|| Typed::of(&Type::Any));
+        change(&mut typed);
+        self.typed = Some(Arc::new(typed));
+    }
+
+    /// Takes away the schema of the fields.
+    pub(crate) fn forget_object(&mut self) {
+        if self.object().is_some() {
+            self.retype(|typed| typed.object = None);
+        }
+    }
+
+    /// The type of the place that this node stands in, without its `Optional`.
+    #[must_use]
+    pub fn slot(&self) -> &Type {
+        self.typed.as_ref().map_or(&Type::Any, |typed| &typed.slot)
+    }
+
+    /// Whether that place takes null.
+    #[must_use]
+    pub fn is_optional(&self) -> bool {
+        self.typed.as_ref().is_none_or(|typed| typed.optional)
+    }
+
+    /// The schema that the fields of this mapping come from.
+    #[must_use]
+    pub fn object(&self) -> Option<&Arc<StructType>> {
+        self.typed.as_ref()?.object.as_ref()
+    }
+
+    /// The name of the class that the value has in Python.
+    #[must_use]
+    pub(crate) fn python_type(&self) -> String {
+        let written = self.origin.override_text().is_none();
+        match (&self.value, self.slot()) {
+            (Value::Null, _) => "NoneType",
+            (Value::Bool(_), _) => "bool",
+            (Value::Int(_), _) => "int",
+            (Value::Float(_), _) => "float",
+            (Value::Bytes(_), _) => "bytes",
+            (Value::Str(_), Type::Path) => "PosixPath",
+            (Value::Str(_), Type::Enum(names)) => return names.name().to_owned(),
+            (Value::Str(_) | Value::Missing | Value::Interpolation(_), _) => "str",
+            (Value::List(_), _) if written => "ListConfig",
+            (Value::List(_), _) => "list",
+            (Value::Map(_), _) if written => "DictConfig",
+            (Value::Map(_), _) => "dict",
+        }
+        .to_owned()
     }
 
     /// The mapping, if this is one.
@@ -276,7 +340,39 @@ impl Node {
     }
 }
 
-/// Values are compared, places are not.
+/// A node made by the program.
+impl From<Value> for Node {
+    fn from(value: Value) -> Self {
+        Self::in_memory(value)
+    }
+}
+
+impl From<bool> for Node {
+    fn from(value: bool) -> Self {
+        Self::in_memory(Value::Bool(value))
+    }
+}
+
+impl From<i64> for Node {
+    fn from(value: i64) -> Self {
+        Self::in_memory(Value::Int(value.into()))
+    }
+}
+
+impl From<f64> for Node {
+    fn from(value: f64) -> Self {
+        Self::in_memory(Value::Float(value))
+    }
+}
+
+/// Text as a configuration reads it: it may be `???` or an interpolation.
+impl From<&str> for Node {
+    fn from(text: &str) -> Self {
+        Self::in_memory(Value::from_text(text))
+    }
+}
+
+/// Values are compared, places and types are not.
 impl PartialEq for Node {
     fn eq(&self, other: &Self) -> bool {
         self.value == other.value
@@ -467,6 +563,11 @@ impl Map {
     /// Keys and values, in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&Key, &Node)> {
         self.0.iter()
+    }
+
+    /// Keys and values, taken out.
+    pub(crate) fn into_pairs(self) -> impl Iterator<Item = (Key, Node)> {
+        self.0.into_iter()
     }
 
     /// Keys and values, to change the values.

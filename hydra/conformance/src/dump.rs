@@ -3,7 +3,7 @@
 use hydra_compose::{Document, Interpolator, KeyKind, Map, Node, Value, to_yaml};
 
 use crate::json::Json;
-use crate::tree::{expected, key, node, same_text};
+use crate::tree::{configuration, expected, key, node, same_text};
 use crate::{Outcome, Suite};
 
 pub(crate) fn suite(vectors: &Json) -> Suite<'_> {
@@ -28,16 +28,4 @@ fn check(case: &Json) -> Outcome {
 
 fn wrap(value: Node) -> Node {
     node(Value::Map(Map::from_iter([(key(KeyKind::Str("k".into())), value)])))
-}
-
-/// Plain data as a configuration takes it: text may be `???` or an interpolation.
-fn configuration(of: &Node) -> Node {
-    node(match &of.value {
-        Value::Str(text) => Value::from_text(text.as_str()),
-        Value::List(items) => Value::List(items.iter().map(configuration).collect()),
-        Value::Map(map) => {
-            Value::Map(map.iter().map(|(k, v)| (k.clone(), configuration(v))).collect())
-        }
-        value => value.clone(),
-    })
 }

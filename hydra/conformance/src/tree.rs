@@ -58,6 +58,18 @@ pub(crate) fn expected_key(json: &Json) -> KeyKind {
     }
 }
 
+/// Plain data as a configuration takes it: text may be `???` or an interpolation.
+pub(crate) fn configuration(of: &Node) -> Node {
+    node(match &of.value {
+        Value::Str(text) => Value::from_text(text.as_str()),
+        Value::List(items) => Value::List(items.iter().map(configuration).collect()),
+        Value::Map(map) => {
+            Value::Map(map.iter().map(|(k, v)| (k.clone(), configuration(v))).collect())
+        }
+        value => value.clone(),
+    })
+}
+
 /// The same tree as plain data: `???` and interpolations as the text that they are in the vectors.
 pub(crate) fn flat(of: &Node) -> Node {
     node(match &of.value {
@@ -93,10 +105,9 @@ fn class(error: &Error) -> &'static str {
         ErrorKind::OverrideSyntax(_) => "OverrideParseException",
         ErrorKind::Sweep(_) => "HydraException",
         ErrorKind::SweepValue(_) => "ValueError",
-        ErrorKind::UnknownOverrideKey(_)
-        | ErrorKind::OverrideRefused(_)
-        | ErrorKind::SweepNeeded(_)
-        | ErrorKind::Merge(_) => "ConfigCompositionException",
+        ErrorKind::OverrideRefused(_) | ErrorKind::SweepNeeded(_) => "ConfigCompositionException",
+        ErrorKind::Config(fault) => fault.class.name(),
+        ErrorKind::InterpolationValue(_) => "InterpolationValidationError",
         ErrorKind::CompositionNotBuilt(_) => "not built yet",
         ErrorKind::Composition(_) => "ConfigCompositionException",
         ErrorKind::MissingConfig(_) => "MissingConfigException",

@@ -2,10 +2,15 @@
 
 use super::{Action, Override};
 use crate::Dialect;
-use crate::error::{Error, ErrorKind, Errors};
-use crate::merge::{Strictness, merge_at};
+use crate::env::ProcessEnvironment;
+use crate::error::{Error, ErrorKind, Errors, FaultClass};
+use crate::interpolation::Interpolator;
+use crate::limits::MAX_DEPTH;
+use crate::merge::{Cursor, Input, Kind, Step, Strictness, located, refuse};
 use crate::scalar;
-use crate::source::Origin;
+use crate::select::Selected;
+use crate::source::{Origin, is_secret_name, mask_secrets};
+use crate::types::shown;
 use crate::value::{Key, KeyKind, Map, Node, Value};
 use crate::yaml::check_interpolations;
 
@@ -28,27 +33,31 @@ pub fn apply_overrides_with(
     strictness: Strictness,
     dialect: Dialect,
 ) -> Result<(), Errors> {
+    let with = Interpolator::new(&ProcessEnvironment).with_dialect(dialect);
     let mut errors = Vec::new();
     for text in overrides {
-        match Override::parse(text) {
-            Ok(parsed) => match apply(root, &parsed, strictness, dialect) {
-                Ok(()) => {}
-                Err(found) => errors.extend(found),
-            },
-            Err(error) => errors.push(error),
+        let applied = Override::parse(text)
+            .map_err(Errors::from)
+            .and_then(|parsed| apply_override(root, &parsed, strictness, &with));
+        if let Err(found) = applied {
+            errors.extend(found);
         }
     }
     Errors::check(errors)
 }
 
-fn apply(
+/// Applies one override. `with` follows the interpolations on its way.
+///
+/// # Errors
+/// The override does not fit. The tree is as it was.
+pub fn apply_override(
     root: &mut Node,
     change: &Override,
     strictness: Strictness,
-    dialect: Dialect,
+    with: &Interpolator<'_>,
 ) -> Result<(), Errors> {
     check_key(change)?;
-    apply_value(root, change, strictness, dialect)
+    apply_value(root, change, strictness, with)
 }
 
 /// Applies an override that is known to be about a value, whatever its key looks like.
@@ -56,39 +65,54 @@ pub(crate) fn apply_value(
     root: &mut Node,
     change: &Override,
     strictness: Strictness,
-    dialect: Dialect,
+    with: &Interpolator<'_>,
 ) -> Result<(), Errors> {
-    let node = change.node()?;
-    if let Some(node) = &node {
-        check_interpolations(node, dialect)?;
-    }
     let keys: Vec<&str> = change.key.split('.').collect();
-    let one = Change { change, keys: &keys };
+    let one = Change { change, keys: &keys, with };
+    let node = change.node().map_err(|error| one.merging(error))?;
+    if let (Some(node), true) = (&node, change.action != Action::Delete) {
+        one.check_depth(node)?;
+        check_interpolations(node, with.dialect).map_err(|errors| one.all_merging(errors))?;
+    }
     match (change.action, node) {
         (Action::Delete, node) => one.delete(root, node.as_ref())?,
-        (Action::Change, Some(node)) => one.set(root, node, strictness)?,
-        (Action::Add, Some(node)) => one.add(root, node)?,
-        (Action::ForceAdd, Some(node)) => one.set(root, node, Strictness::Open)?,
-        (_, None) => return Err(one.refuse("the override has no value").into()),
+        (Action::Change, Some(node)) => one.set(root, node, strictness, false)?,
+        (Action::Add, Some(node)) => one.add(root, node, strictness)?,
+        (Action::ForceAdd, Some(node)) => one.set(root, node, strictness, true)?,
+        (_, None) => return Err(one.composition("the override has no value").into()),
     }
     Ok(())
 }
 
-/// A key with a slash or a package is a choice of a config group, and so is an empty one.
+/// A key with a package chooses an option of a config group, and there is no such group. An empty
+/// key is the group of the primary configurations, which no defaults list names.
 fn check_key(change: &Override) -> Result<(), Error> {
-    let message = if change.key.contains('/') || change.package.is_some() {
-        format!("`{}` chooses an option of a config group", change.key)
-    } else if change.key.is_empty() {
-        "an override without a key chooses an option of a config group".to_owned()
-    } else {
+    let wrong = |kind| Err(Error::new(kind, change.origin()).with_path(&change.key));
+    if change.package.is_some() {
+        return wrong(ErrorKind::Composition(format!(
+            "Override {} looks like a config group override, but config group '{}' does not exist.",
+            mask_secrets(&change.text),
+            change.key
+        )));
+    }
+    if !change.key.is_empty() || change.action == Action::Delete {
         return Ok(());
-    };
-    Err(Error::new(ErrorKind::CompositionNotBuilt(message), change.origin()))
+    }
+    match change.node()?.map(|node| (node.as_str().is_some(), node.python_type())) {
+        Some((false, kind)) => wrong(ErrorKind::value_error(format!(
+            "Config group override must be a string or a list. Got {kind}"
+        ))),
+        _ => {
+            let message = "Could not override ''. No match in the defaults list.";
+            wrong(ErrorKind::Composition(message.to_owned()))
+        }
+    }
 }
 
 struct Change<'o> {
     change: &'o Override,
     keys: &'o [&'o str],
+    with: &'o Interpolator<'o>,
 }
 
 impl Change<'_> {
@@ -96,173 +120,354 @@ impl Change<'_> {
         self.change.origin()
     }
 
-    fn refuse(&self, message: impl Into<String>) -> Error {
-        Error::new(ErrorKind::OverrideRefused(message.into()), self.origin())
+    /// The override as it was written, without secrets.
+    fn text(&self) -> String {
+        mask_secrets(&self.change.text)
+    }
+
+    fn composition(&self, message: impl Into<String>) -> Error {
+        Error::new(ErrorKind::Composition(message.into()), self.origin())
             .with_path(&self.change.key)
     }
 
-    /// The key does not exist and may not be made.
-    fn unknown(&self, key: &str, there: &Node) -> Error {
-        let text = crate::source::mask_secrets(&self.change.text);
-        let error =
-            Error::new(ErrorKind::UnknownOverrideKey(self.change.key.clone()), self.origin());
-        let near = there.as_map().and_then(|map| crate::nearest(key, map.text_keys()));
-        error.with_hint(match near {
-            Some(near) => format!("did you mean `{near}`? To add a new key, write `+{text}`"),
-            None => format!("to add a new key, write `+{text}`"),
-        })
+    /// What Python raises where OmegaConf is asked for something that it did not foresee.
+    fn uncaught(&self, class: &'static str, message: impl Into<String>) -> Error {
+        let kind = ErrorKind::Uncaught { class, message: message.into() };
+        Error::new(kind, self.origin()).with_path(&self.change.key)
     }
 
-    fn existing<'n>(&self, root: &'n Node) -> Option<&'n Node> {
-        self.keys.iter().try_fold(root, |node, key| node.child(key))
+    fn check_depth(&self, node: &Node) -> Result<(), Error> {
+        if self.keys.len() + depth(node) <= MAX_DEPTH {
+            return Ok(());
+        }
+        let message = format!("nested deeper than {MAX_DEPTH} levels");
+        Err(Error::new(ErrorKind::Limit(message), self.origin()).with_path(&self.change.key))
+    }
+
+    fn all_merging(&self, errors: Errors) -> Errors {
+        let mut told = errors.into_iter().map(|error| self.merging(error));
+        match told.next() {
+            Some(first) => Errors::from(first).with(told),
+            None => self.composition("the override does not fit").into(),
+        }
+    }
+
+    /// OmegaConf refuses the change.
+    fn merging(&self, error: Error) -> Error {
+        let own = |kind: &ErrorKind| {
+            matches!(
+                kind,
+                ErrorKind::Uncaught { .. } | ErrorKind::Limit(_) | ErrorKind::SweepNeeded(_)
+            )
+        };
+        if own(error.kind()) {
+            return error;
+        }
+        let message = format!("Error merging override {}\n{}", self.text(), error.message());
+        self.told(error, message)
+    }
+
+    /// The same for an override without a sign, where a key that is not there is a case of its own.
+    fn overriding(&self, error: Error) -> Error {
+        let unknown = matches!(
+            error.kind(),
+            ErrorKind::Config(fault)
+                if matches!(fault.class, FaultClass::ConfigKey | FaultClass::ConfigAttribute)
+        );
+        if !unknown {
+            return self.merging(error);
+        }
+        let text = self.text();
+        let message = format!(
+            "Could not override '{}'.\nTo append to your config use +{text}\n{}",
+            self.change.key,
+            error.message()
+        );
+        let hint = match error.hint() {
+            Some(near) => format!("{near} To add a new key, write `+{text}`"),
+            None => format!("to add a new key, write `+{text}`"),
+        };
+        self.told(error, message).with_hint(hint)
+    }
+
+    /// The same error in Hydra's words, about this override; a secret is not repeated.
+    fn told(&self, error: Error, message: String) -> Error {
+        let secret = self.keys.iter().any(|key| is_secret_name(key));
+        let first = message.lines().next().unwrap_or_default().to_owned();
+        let message = if secret { first } else { message };
+        error.told_as(ErrorKind::Composition(message)).with_path(&self.change.key)
     }
 
     fn delete(&self, root: &mut Node, wanted: Option<&Node>) -> Result<(), Error> {
-        let (Some(last), parents) = (self.keys.last(), &self.keys[..self.keys.len() - 1]) else {
-            return Err(self.refuse("there is no key to delete"));
+        let absent = || {
+            let message =
+                format!("Could not delete from config. '{}' does not exist.", self.change.key);
+            Err(self.composition(message))
         };
-        match self.existing(root).map(|node| &node.value) {
-            None | Some(Value::Null | Value::Missing) => {
-                return Err(self.refuse("cannot delete what does not exist"));
-            }
-            Some(there) => self.check_deleted(there, wanted)?,
+        let (Some(last), parents) = (self.keys.last(), &self.keys[..self.keys.len() - 1]) else {
+            return absent();
+        };
+        match self.select(root, self.keys)? {
+            None => return absent(),
+            Some(node) if matches!(node.value, Value::Null | Value::Missing) => return absent(),
+            Some(there) => self.check_deleted(&there, wanted)?,
         }
-        let parent = parents.iter().try_fold(root, |node, key| node.child_mut(key));
-        match parent.and_then(Node::as_map_mut) {
-            Some(map) => {
+        let origin = self.origin();
+        let parent = self.with.select(root, parents, &origin).map_err(|e| self.merging(e))?;
+        let Selected::There(path) = parent else {
+            return Err(self.composition("what an interpolation made cannot be changed"));
+        };
+        let mut cursor = Cursor::new(root, Strictness::Open, self.with);
+        cursor.go_to(path);
+        self.remove(&mut cursor, last)
+    }
+
+    fn remove(&self, cursor: &mut Cursor<'_>, last: &str) -> Result<(), Error> {
+        let key = self.key(last);
+        let below = cursor.depth() > 0;
+        if let (Some(schema), true) = (cursor.here().object(), below) {
+            let message = format!("{} (DictConfig) does not support deletion", schema.name());
+            let error = refuse(FaultClass::ConfigType, message, &self.origin());
+            let full_key = cursor.full_key(Some(&Step::Key(key)));
+            return Err(self.merging(located(error, cursor.here(), &full_key)));
+        }
+        match &mut cursor.here_mut().value {
+            Value::Map(map) => {
                 map.remove(last);
                 Ok(())
             }
-            None => Err(self
-                .refuse("an item of a list cannot be deleted")
-                .with_hint(format!("set the whole list: `{}=[...]`", parents.join(".")))),
+            _ => {
+                let message = "list indices must be integers or slices, not str";
+                let parents = self.keys[..self.keys.len() - 1].join(".");
+                let hint = format!("set the whole list: `{parents}=[...]`");
+                Err(self.uncaught("TypeError", message).with_hint(hint))
+            }
         }
     }
 
-    fn check_deleted(&self, there: &Value, wanted: Option<&Node>) -> Result<(), Error> {
-        let Some(wanted) = wanted.map(|node| &node.value).filter(|v| !matches!(v, Value::Null))
-        else {
+    /// The value that keys lead to, with all that is in it resolved where it can be.
+    fn select(&self, root: &Node, keys: &[&str]) -> Result<Option<Node>, Error> {
+        match self.with.select(root, keys, &self.origin()).map_err(|e| self.merging(e))? {
+            Selected::Nothing => Ok(None),
+            Selected::Made(node) => Ok(Some(node)),
+            Selected::There(path) => {
+                Ok(path.iter().try_fold(root, |node, step| step.of(node)).cloned())
+            }
+        }
+    }
+
+    fn check_deleted(&self, there: &Node, wanted: Option<&Node>) -> Result<(), Error> {
+        let Some(wanted) = wanted.filter(|node| !matches!(node.value, Value::Null)) else {
             return Ok(());
         };
-        if matches!(there, Value::Interpolation(_)) && there != wanted {
-            let message = "cannot compare the value to delete: it is an interpolation";
-            return Err(self.refuse(message).with_hint("delete it without naming its value"));
-        }
-        if python_equal(there, wanted) {
+        if python_equal(&there.value, &wanted.value) {
             return Ok(());
         }
-        let secret = self.keys.iter().any(|key| crate::source::is_secret_name(key));
-        Err(self.refuse(if secret {
-            "cannot delete: the value differs from the one that is named".to_owned()
+        let secret = self.keys.iter().any(|key| is_secret_name(key));
+        let (there, wanted) = if secret {
+            ("***".to_owned(), "***".to_owned())
         } else {
-            let (there, wanted) = (scalar::python_str(there), scalar::python_str(wanted));
-            format!("cannot delete: the value is {there} and not {wanted}")
-        }))
-    }
-
-    fn add(&self, root: &mut Node, node: Node) -> Result<(), Error> {
-        let taken = self
-            .existing(root)
-            .is_some_and(|there| !matches!(there.value, Value::Null | Value::Missing));
-        if taken && !node.value.is_container() {
-            let text = crate::source::mask_secrets(&self.change.text);
-            let hint = format!("to change it, write `{}`; either way, `+{text}`", &text[1..]);
-            return Err(self.refuse("cannot add: the key exists already").with_hint(hint));
-        }
-        self.set(root, node, Strictness::Open)
-    }
-
-    /// Sets the value; in open mode makes what is missing on the way.
-    fn set(&self, root: &mut Node, node: Node, strictness: Strictness) -> Result<(), Error> {
-        let (Some(last), parents) = (self.keys.last(), &self.keys[..self.keys.len() - 1]) else {
-            return Err(self.refuse("there is no key to set"));
+            (shown(there), shown(wanted))
         };
-        let mut there = root;
-        for key in parents {
-            self.check_step(there, key, strictness)?;
-            there = self.step(there, key)?;
+        Err(self.composition(format!(
+            "Could not delete from config. The value of '{}' is {there} and not {wanted}.",
+            self.change.key
+        )))
+    }
+
+    fn add(&self, root: &mut Node, node: Node, strictness: Strictness) -> Result<(), Error> {
+        let there = self.select(root, self.keys)?;
+        let taken = there.is_some_and(|n| !matches!(n.value, Value::Null | Value::Missing));
+        if taken && !node.value.is_container() {
+            let (text, key) = (self.text(), &self.change.key);
+            let message = format!(
+                "Could not append to config. An item is already at '{key}'.\n\
+                 Either remove + prefix: '{}'\n\
+                 Or add a second + to add or override '{key}': '+{text}'",
+                &text[1..]
+            );
+            let hint = format!("to change it, write `{}`; either way, `+{text}`", &text[1..]);
+            return Err(self.composition(message).with_hint(hint));
         }
-        self.check_index(there, last)?;
-        if let Some(old) = there.child_mut(last) {
-            if !(old.value.is_container() && node.value.is_container()) {
-                *old = node;
-                return Ok(());
+        self.set(root, node, strictness, true)
+    }
+
+    /// Sets the value; `force` makes what is missing on the way.
+    fn set(
+        &self,
+        root: &mut Node,
+        node: Node,
+        strictness: Strictness,
+        force: bool,
+    ) -> Result<(), Error> {
+        let mut cursor = Cursor::new(root, strictness, self.with);
+        let mut undo = None;
+        let set = self
+            .walk(&mut cursor, force, &mut undo)
+            .and_then(|()| self.put(&mut cursor, node, force, &mut undo));
+        set.map_err(|error| {
+            if let Some(undo) = undo {
+                undo.apply(&mut cursor);
             }
-            // Only a merge that succeeds may change the tree.
-            let mut merged = old.clone();
-            merge_at(&mut merged, &node, strictness, &self.change.key)
-                .map_err(|error| self.merge_error(error))?;
-            *old = merged;
+            if force { self.merging(error) } else { self.overriding(error) }
+        })
+    }
+
+    /// Goes to the container of the last key.
+    fn walk(
+        &self,
+        cursor: &mut Cursor<'_>,
+        force: bool,
+        undo: &mut Option<Undo>,
+    ) -> Result<(), Error> {
+        for key in &self.keys[..self.keys.len().saturating_sub(1)] {
+            let step = match cursor.here().value {
+                Value::List(_) => Step::Index(self.index(key).ok_or_else(|| {
+                    self.uncaught("TypeError", format!("Index '{key}' (str) is not an int"))
+                })?),
+                _ => Step::Key(self.key(key)),
+            };
+            let is_container =
+                step.of(cursor.here()).is_some_and(|node| Kind::of(node).is_container());
+            if !is_container {
+                let empty = Node::new(Value::Map(Map::new()), self.origin());
+                self.check_index(cursor, &step)?;
+                undo.get_or_insert_with(|| Undo::of(cursor, &step));
+                cursor.assign(&step, empty, Input::Plain, force)?;
+            }
+            cursor.enter(step);
+            self.through(cursor)?;
+        }
+        Ok(())
+    }
+
+    /// The container here may be none: null, not set, or an interpolation that leads to one.
+    fn through(&self, cursor: &mut Cursor<'_>) -> Result<(), Error> {
+        match &cursor.here().value {
+            Value::Null => {
+                let message = "Unexpected type for root: NoneType";
+                let hint = "it is null: set the whole of it";
+                Err(self.uncaught("AssertionError", message).with_hint(hint))
+            }
+            Value::Missing => {
+                let key = cursor.full_key(None);
+                let message = format!("Missing mandatory value: {key}");
+                Err(refuse(FaultClass::MissingMandatory, message, &self.origin()))
+            }
+            Value::Interpolation(_) => match cursor.followed(&self.origin())? {
+                Some(path) => {
+                    cursor.go_to(path);
+                    Ok(())
+                }
+                None => Err(self.composition("what an interpolation made cannot be changed")),
+            },
+            _ => Ok(()),
+        }
+    }
+
+    fn put(
+        &self,
+        cursor: &mut Cursor<'_>,
+        node: Node,
+        force: bool,
+        undo: &mut Option<Undo>,
+    ) -> Result<(), Error> {
+        let Some(last) = self.keys.last() else {
+            return Err(self.composition("there is no key to set"));
+        };
+        let step = match cursor.here().value {
+            Value::List(_) => Step::Index(self.index(last).ok_or_else(|| {
+                let message = format!("invalid literal for int() with base 10: '{last}'");
+                self.uncaught("ValueError", message)
+            })?),
+            _ => Step::Key(self.key(last)),
+        };
+        if force {
+            cursor.open_here();
+        }
+        self.check_index(cursor, &step)?;
+        if node.value.is_container() {
+            cursor.check_child(&step)?;
+            let there = step.of(cursor.here());
+            if let Some(there) = there.filter(|there| Kind::of(there).is_container()) {
+                self.check_mergeable(there, &node)?;
+                undo.get_or_insert_with(|| Undo::of(cursor, &step));
+                cursor.enter(step);
+                return cursor.merge(&node);
+            }
+        }
+        cursor.assign(&step, node, Input::Plain, false)
+    }
+
+    /// A mapping that is null has nothing that could be merged into.
+    fn check_mergeable(&self, there: &Node, node: &Node) -> Result<(), Error> {
+        let null = matches!(there.value, Value::Null) && Kind::of(there) == Kind::Dict;
+        if null && node.as_map().is_some_and(|map| !map.is_empty()) {
+            let message = "'NoneType' object has no attribute 'get'";
+            let hint = "it is null: add its keys one by one";
+            return Err(self.uncaught("AttributeError", message).with_hint(hint));
+        }
+        Ok(())
+    }
+
+    fn check_index(&self, cursor: &Cursor<'_>, step: &Step) -> Result<(), Error> {
+        let (Some(items), Step::Index(at)) = (cursor.here().as_list(), step) else {
+            return Ok(());
+        };
+        if *at < items.len() {
             return Ok(());
         }
-        if strictness == Strictness::Struct {
-            return Err(self.unknown(last, there));
-        }
-        match there.as_map_mut() {
-            Some(map) => {
-                map.insert(self.key(last), node);
-                Ok(())
-            }
-            None => Err(self.refuse("the parent is not a mapping")),
-        }
+        let error = refuse(FaultClass::ConfigIndex, "list index out of range", &self.origin());
+        let hint = format!("the list has {} items, counted from 0", items.len());
+        let full_key = cursor.full_key(Some(step));
+        Err(located(error, cursor.here(), &full_key).with_hint(hint))
     }
 
-    fn merge_error(&self, error: Error) -> Error {
-        if matches!(error.kind(), ErrorKind::UnknownOverrideKey(_)) {
-            let text = crate::source::mask_secrets(&self.change.text);
-            let hint = match error.hint() {
-                Some(near) => format!("{near} To add a new key, write `+{text}`"),
-                None => format!("to add a new key, write `+{text}`"),
-            };
-            return error.with_hint(hint);
-        }
-        error
+    fn index(&self, key: &str) -> Option<usize> {
+        scalar::python_int(key).and_then(|at| usize::try_from(at).ok())
     }
 
     fn key(&self, key: &str) -> Key {
         Key::new(KeyKind::Str(key.to_owned()), self.origin())
     }
+}
 
-    /// Whether the way may go on below `key`.
-    fn check_step(&self, there: &Node, key: &str, strictness: Strictness) -> Result<(), Error> {
-        self.check_index(there, key)?;
-        match there.child(key).map(|node| &node.value) {
-            Some(value) if value.is_container() => Ok(()),
-            _ if strictness == Strictness::Open => Ok(()),
-            Some(_) => Err(self.unknown("", there)),
-            None => Err(self.unknown(key, there)),
-        }
+/// What the first change on the way of an override changed, as it was.
+struct Undo {
+    container: Vec<Step>,
+    step: Step,
+    was: Option<Node>,
+}
+
+impl Undo {
+    fn of(cursor: &Cursor<'_>, step: &Step) -> Self {
+        let was = step.of(cursor.here()).cloned();
+        Self { container: cursor.path().to_vec(), step: step.clone(), was }
     }
 
-    fn check_index(&self, there: &Node, key: &str) -> Result<(), Error> {
-        let Some(items) = there.as_list() else { return Ok(()) };
-        match scalar::list_index(key) {
-            Some(at) if at < items.len() => Ok(()),
-            Some(_) => {
-                Err(self.refuse(format!("the list has {} items, none at {key}", items.len())))
+    fn apply(self, cursor: &mut Cursor<'_>) {
+        cursor.go_to(self.container);
+        let here = cursor.here_mut();
+        match (self.step.of_mut(here), self.was, &self.step) {
+            (Some(there), Some(was), _) => *there = was,
+            (Some(_), None, Step::Key(key)) => {
+                if let Some(map) = here.as_map_mut() {
+                    map.remove(&key.text());
+                }
             }
-            None => {
-                Err(self.refuse(format!("a list has numbered items, and `{key}` is no number")))
-            }
+            _ => {}
         }
     }
+}
 
-    /// Goes below `key`, after [`Self::check_step`]; what is no container becomes an empty mapping.
-    fn step<'n>(&self, there: &'n mut Node, key: &str) -> Result<&'n mut Node, Error> {
-        let empty = || Node::new(Value::Map(Map::new()), self.origin());
-        if let Some(map) = there.as_map_mut()
-            && map.get(key).is_none()
-        {
-            map.insert(self.key(key), empty());
-        }
-        let Some(child) = there.child_mut(key) else {
-            return Err(self.refuse("the parent is not a container"));
-        };
-        if !child.value.is_container() {
-            *child = empty();
-        }
-        Ok(child)
-    }
+/// How many levels of containers there are.
+fn depth(node: &Node) -> usize {
+    let below = match &node.value {
+        Value::List(items) => items.iter().map(depth).max(),
+        Value::Map(map) => map.iter().map(|(_, child)| depth(child)).max(),
+        _ => return 0,
+    };
+    1 + below.unwrap_or(0)
 }
 
 /// Python's `==`: numbers and truth values compare by value.
@@ -273,8 +478,17 @@ fn python_equal(a: &Value, b: &Value) -> bool {
         Value::Bool(value) => Some(KeyKind::Bool(*value)),
         _ => None,
     };
-    match (number(a), number(b)) {
-        (Some(a), Some(b)) => a == b,
+    match (number(a), number(b), a, b) {
+        (Some(a), Some(b), ..) => a == b,
+        (_, _, Value::List(a), Value::List(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| python_equal(&a.value, &b.value))
+        }
+        (_, _, Value::Map(a), Value::Map(b)) => {
+            a.len() == b.len()
+                && a.iter().all(|(key, node)| {
+                    b.get_key(key).is_some_and(|other| python_equal(&node.value, &other.value))
+                })
+        }
         _ => a == b,
     }
 }
@@ -328,10 +542,14 @@ mod tests {
     }
 
     #[test]
-    fn a_config_group_says_that_composition_is_not_built() {
-        for text in ["db@x=y", "db/engine=x", "=x"] {
+    fn a_config_group_that_does_not_exist_is_told() {
+        for (text, told) in [
+            ("db@x=y", "Override db@x=y looks like a config group override"),
+            ("db/engine=x", "Could not override 'db/engine'."),
+            ("=x", "Could not override ''. No match in the defaults list."),
+        ] {
             let errors = changed(&[text]).unwrap_err();
-            assert!(errors.to_string().contains("composition is not built yet"), "{errors}");
+            assert!(errors.first().message().starts_with(told), "{errors}");
         }
     }
 

@@ -14,7 +14,7 @@ mod sweep;
 mod sweeper;
 
 pub(crate) use apply::apply_value;
-pub use apply::{apply_overrides, apply_overrides_with};
+pub use apply::{apply_override, apply_overrides, apply_overrides_with};
 pub use sweep::{Choice, Glob, GroupOptions, Interval, NoGroups, Number, Range, Sweep, ValueKind};
 pub use sweeper::BasicSweeper;
 
