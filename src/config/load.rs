@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use hydra_compose::{
-    Dialect, Document, Error, ErrorKind, Errors, Interpolator, Key, Node, Origin,
-    ProcessEnvironment, Strictness, Value, apply_overrides_with, compose, from_node, to_yaml,
+    Composed, Error, ErrorKind, Errors, Interpolator, Key, KeyKind, Map, Node, Origin, RunMode,
+    Value, from_node, to_yaml,
 };
 use serde::Deserialize;
 
@@ -12,20 +12,22 @@ use super::component::backend::BackendConfig;
 use super::component::metrics::MetricsConfig;
 use super::component::reporter::ReporterConfig;
 use super::component::scenario::ScenarioConfig;
+use super::compose::{Composer, Reading, Source};
 use super::redact::{is_secret_key, redact_text};
-use super::{BenchmarkConfig, DEFAULT_OUTPUT_DIR};
+use super::{BenchmarkConfig, DEFAULT_OUTPUT_DIR, Environment};
 use crate::error::{Problem, Problems, nearest};
-
-/// Our configs know `${NAME:-default}` as well: the proof of concept's documents promised it.
-const DIALECT: Dialect = Dialect { shell_defaults: true };
 
 /// A config, and how it came to be.
 #[derive(Debug, Clone)]
 pub struct LoadedConfig {
     /// The config.
     pub config: BenchmarkConfig,
+    /// What works and should not stay as it is.
+    pub warnings: Vec<String>,
     /// What was written, changes applied, nothing interpolated.
     written: Node,
+    /// The same of Hydra's own settings.
+    hydra: Node,
     overrides: Vec<String>,
 }
 
@@ -35,40 +37,54 @@ pub struct LoadedConfig {
 /// # Errors
 /// All problems at once: each with its file, line and column, or the change that made it.
 pub fn load(path: &Path, overrides: &[String]) -> Result<LoadedConfig, Problems> {
-    let mut written = Document::load_file_with_dialect(path, DIALECT)
-        .and_then(|document| compose(document).map_err(Errors::from))
-        .map_err(|errors| problems(&errors))?;
-    // Whether a key may be changed is decided by the types below, which know more keys than the file
-    // holds and which of them was meant.
-    apply_overrides_with(&mut written, overrides, Strictness::Open, DIALECT)
-        .map_err(|errors| problems(&errors))?;
-    let resolved = Interpolator::new(&ProcessEnvironment)
-        .with_dialect(DIALECT)
-        .resolve(&written)
-        .map_err(|errors| problems(&errors))?;
-    let mut config = typed(resolved)?;
-    if config.name.is_empty() {
-        config.name =
-            path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into());
-    }
-    Ok(LoadedConfig { config, written, overrides: overrides.to_vec() })
+    let environment = Environment::default();
+    let source = Source::File(path.to_owned());
+    let composer = Composer::new(&source, Reading::Auto, &environment)?;
+    let composed = composer.compose(overrides, RunMode::Run)?;
+    composer.load(&composed, overrides)
 }
 
 impl LoadedConfig {
-    /// What Hydra keeps of a run: the config as written, and the changes. Without secrets.
+    /// Resolves a composed config and fits it into its types.
+    pub(super) fn new(
+        composed: &Composed,
+        interpolator: &Interpolator<'_>,
+        overrides: &[String],
+        name: Option<&str>,
+    ) -> Result<Self, Problems> {
+        // Hydra's own settings are resolved by whoever needs them: some are set only when a job begins.
+        let (written, hydra) = (composed.job(), composed.hydra().cloned());
+        let resolved = interpolator.resolve(&written).map_err(|errors| problems(&errors))?;
+        let mut config = typed(resolved)?;
+        if config.name.is_empty() {
+            name.unwrap_or_default().clone_into(&mut config.name);
+        }
+        let warnings = composed.warnings.iter().map(|warning| warning.message.clone()).collect();
+        let hydra = hydra.unwrap_or_else(|| Node::in_memory(Value::Null));
+        Ok(Self { config, warnings, written, hydra, overrides: overrides.to_vec() })
+    }
+
+    /// What Hydra keeps of a run: the config as written, its own settings, and the changes. Without secrets.
     #[must_use]
     pub fn hydra_files(&self) -> Vec<(PathBuf, Vec<u8>)> {
-        let mut written = self.written.clone();
-        hide_secrets(&mut written);
-        let overrides = self.overrides.iter().map(|text| {
-            let (key, _) = text.split_once('=').unwrap_or((text, ""));
-            let shown = if is_secret_key(key) { format!("{key}=***") } else { redact_text(text) };
-            Node::new(Value::Str(shown), Origin::memory())
-        });
-        let overrides = Node::new(Value::List(overrides.collect()), Origin::memory());
-        let file =
-            |name: &str, node: &Node| (Path::new(".hydra").join(name), to_yaml(node).into_bytes());
-        vec![file("config.yaml", &written), file("overrides.yaml", &overrides)]
+        let hidden = Hidden::of(&self.overrides);
+        let shown = |node: &Node| {
+            let mut node = node.clone();
+            hidden.hide(&mut node);
+            to_yaml(&node).into_bytes()
+        };
+        let overrides = self.overrides.iter().map(|text| Node::in_memory(Value::Str(text.clone())));
+        let overrides = Node::in_memory(Value::List(overrides.collect()));
+        let hydra = Node::in_memory(Value::Map(Map::from_iter([(
+            Key::new(KeyKind::Str("hydra".to_owned()), Origin::memory()),
+            self.hydra.clone(),
+        )])));
+        let file = |name: &str, node: &Node| (Path::new(".hydra").join(name), shown(node));
+        vec![
+            file("config.yaml", &self.written),
+            file("hydra.yaml", &hydra),
+            file("overrides.yaml", &overrides),
+        ]
     }
 
     /// The same problems with file, line and column, where their place is a key that was written.
@@ -178,7 +194,7 @@ fn kinds() -> String {
     BackendConfig::KINDS.join(", ")
 }
 
-fn problems(errors: &Errors) -> Problems {
+pub(super) fn problems(errors: &Errors) -> Problems {
     Problems(errors.iter().map(to_problem).collect())
 }
 
@@ -193,25 +209,40 @@ fn to_problem(error: &Error) -> Problem {
     Problem { place: error.origin().to_string(), message, hint: error.hint().map(str::to_owned) }
 }
 
-fn hide_secrets(node: &mut Node) {
-    match &mut node.value {
-        Value::Map(map) => {
-            for (key, child) in map.iter_mut() {
-                if is_secret(key) && !matches!(child.value, Value::Null | Value::Interpolation(_)) {
-                    child.value = Value::Str("***".to_owned());
-                } else {
-                    hide_secrets(child);
-                }
-            }
-        }
-        Value::List(items) => items.iter_mut().for_each(hide_secrets),
-        Value::Str(text) => *text = redact_text(text),
-        _ => {}
-    }
+/// The secrets that changes brought; Hydra writes the changes in several places.
+struct Hidden {
+    values: Vec<String>,
 }
 
-fn is_secret(key: &Key) -> bool {
-    key.as_str().is_some_and(is_secret_key)
+impl Hidden {
+    fn of(overrides: &[String]) -> Self {
+        let secret = overrides.iter().filter_map(|text| text.split_once('='));
+        let secret = secret.filter(|(key, value)| is_secret_key(key) && !value.is_empty());
+        Self { values: secret.map(|(_, value)| value.to_owned()).collect() }
+    }
+
+    fn hide(&self, node: &mut Node) {
+        match &mut node.value {
+            Value::Map(map) => {
+                for (key, child) in map.iter_mut() {
+                    let kept = matches!(child.value, Value::Null | Value::Interpolation(_));
+                    if key.as_str().is_some_and(is_secret_key) && !kept {
+                        child.value = Value::Str("***".to_owned());
+                    } else {
+                        self.hide(child);
+                    }
+                }
+            }
+            Value::List(items) => items.iter_mut().for_each(|item| self.hide(item)),
+            Value::Str(text) => *text = self.hide_in(text),
+            _ => {}
+        }
+    }
+
+    fn hide_in(&self, text: &str) -> String {
+        let text = redact_text(text);
+        self.values.iter().fold(text, |text, value| text.replace(value.as_str(), "***"))
+    }
 }
 
 #[cfg(test)]

@@ -2,14 +2,18 @@
 
 mod check;
 pub mod component;
+mod compose;
 mod environment;
 mod load;
 mod redact;
+mod schema;
 
 pub use check::check;
+pub use compose::{Composer, Reading, Source};
 pub use environment::Environment;
 pub use load::{LoadedConfig, load};
 pub use redact::{is_secret_key, redact, redact_text};
+pub use schema::{resolved_schema, schema};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -21,12 +25,6 @@ use component::scenario::ScenarioConfig;
 
 /// Where run folders go unless the config says otherwise.
 const DEFAULT_OUTPUT_DIR: &str = "results";
-
-/// The JSON Schema of a config, for editors and for the reference pages.
-#[must_use]
-pub fn schema() -> serde_json::Value {
-    schemars::schema_for!(BenchmarkConfig).to_value()
-}
 
 /// One benchmark.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 
 use ai_energy_benchmarks::backend::openai::TESTED;
-use ai_energy_benchmarks::config::BenchmarkConfig;
+use ai_energy_benchmarks::config;
 use ai_energy_benchmarks::report;
 use serde_json::{Map, Value};
 
@@ -59,10 +59,9 @@ pub(crate) fn check(root: &Path) -> Result<Vec<String>, String> {
 }
 
 fn pages(root: &Path) -> Result<Vec<Page>, String> {
-    let config = schemars::schema_for!(BenchmarkConfig).to_value();
     Ok(vec![
-        Page { path: REFERENCE, text: reference(&config) },
-        Page { path: CONFIG_SCHEMA, text: pretty(&config)? },
+        Page { path: REFERENCE, text: reference(&config::resolved_schema()) },
+        Page { path: CONFIG_SCHEMA, text: pretty(&config::schema())? },
         Page { path: REPORT_SCHEMA, text: pretty(&report::json::schema())? },
         with_part(root, ARCHITECTURE, ROOMS_MARKS, &crate::rooms::table())?,
         with_part(root, SERVERS, SERVERS_MARKS, &servers())?,
@@ -291,7 +290,7 @@ mod tests {
     use super::*;
 
     fn page() -> String {
-        reference(&schemars::schema_for!(BenchmarkConfig).to_value())
+        reference(&config::resolved_schema())
     }
 
     /// Every key of the default config, as dotted paths.
@@ -310,7 +309,7 @@ mod tests {
 
     #[test]
     fn every_key_of_the_default_config_has_its_row() {
-        let default = serde_json::to_value(BenchmarkConfig::default()).unwrap();
+        let default = serde_json::to_value(config::BenchmarkConfig::default()).unwrap();
         let mut expected = Vec::new();
         keys("", &default, &mut expected);
         let page = page();
