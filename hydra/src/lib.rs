@@ -22,6 +22,7 @@
 //! | `merge` | [`merge`]: one tree over another |
 //! | `de` | [`from_node`]: tree to a type of yours, all problems at once |
 //! | `dump` | [`to_yaml`]: tree to text, as OmegaConf prints it |
+//! | [`app`] | [`app::App`]: Hydra's command line as a library |
 //! | `error` | [`Errors`]: place, line, caret, hint |
 //!
 //! Nothing here prints, exits or panics on bad input, and every error keeps its place:
@@ -43,6 +44,7 @@
 //! # Ok::<(), hydra_compose::Errors>(())
 //! ```
 
+pub mod app;
 mod compose;
 mod de;
 mod dump;

@@ -19,6 +19,7 @@ mod json;
 mod schema;
 mod tree;
 
+pub mod cli;
 pub mod compose;
 pub mod dump;
 pub mod interp;
@@ -82,6 +83,9 @@ pub fn run_file(path: &Path) -> Result<Report, Unreadable> {
 }
 
 fn suite(vectors: &Json) -> Option<Suite<'_>> {
+    if vectors.get("app").is_some() {
+        return Some(cli::suite(vectors));
+    }
     if vectors.get("base").is_some() {
         return Some(interp::suite(vectors));
     }
