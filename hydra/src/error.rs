@@ -33,16 +33,16 @@ pub enum ErrorKind {
     #[error("malformed interpolation: {0}")]
     Grammar(String),
     /// An interpolation names a key that does not exist.
-    #[error("interpolation key `{0}` not found")]
+    #[error("Interpolation key '{0}' not found")]
     InterpolationKey(String),
     /// An interpolation refers to a mandatory value that was not given.
-    #[error("interpolation refers to `{0}`, a mandatory value (`???`) that is not set")]
+    #[error("MissingMandatoryValue while resolving interpolation: Missing mandatory value: {0}")]
     InterpolationToMissing(String),
     /// An interpolation failed for another reason; circular ones are among these.
     #[error("{0}")]
     Interpolation(String),
     /// An interpolation calls a resolver that does not exist.
-    #[error("unknown resolver `{0}`")]
+    #[error("Unsupported interpolation type {0}")]
     UnknownResolver(String),
     /// An override does not follow the grammar.
     #[error("malformed override: {0}")]

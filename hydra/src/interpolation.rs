@@ -12,9 +12,11 @@ use crate::env::{Environment, ProcessEnvironment};
 use crate::error::{Error, ErrorKind, Errors};
 use crate::grammar::{self, Element, Interpolation, Part};
 use crate::limits::{Budget, MAX_DEPTH, MAX_ERRORS, MAX_RESOLVING, Spent};
-use crate::merge::Step;
+use crate::merge::{Kind, Step};
 use crate::path;
 use crate::scalar;
+use crate::source::{Origin, is_secret_name};
+use crate::types::{convert, refuse_null, shown};
 use crate::value::{Key, KeyKind, Map, Node, Value};
 
 /// A resolver of your own: from its arguments to its value, or to the reason why there is none.
@@ -187,6 +189,11 @@ impl<'r> Place<'r> {
         Error::new(kind, self.node.origin.clone()).with_path(self.path())
     }
 
+    /// An interpolation failed because of what would be an exception of a class in Python.
+    pub(crate) fn raised(&self, class: &str, message: &str) -> Error {
+        self.failed(format!("{class} raised while resolving interpolation: {message}"))
+    }
+
     /// An interpolation failed for a reason that has no class of its own.
     pub(crate) fn failed(&self, message: impl Into<String>) -> Error {
         self.error(ErrorKind::Interpolation(message.into()))
@@ -206,6 +213,28 @@ impl Found<'_> {
         match self {
             Self::Place(place) => &place.node.value,
             Self::Owned(value) => value,
+        }
+    }
+
+    /// The value as it shows in a text.
+    fn shown(&self) -> String {
+        match self {
+            Self::Place(place) => shown(place.node),
+            Self::Owned(value) => scalar::python_str(value),
+        }
+    }
+
+    /// The same for a message, which does not repeat what may be a secret.
+    pub(crate) fn shown_if_safe(&self) -> String {
+        let number = matches!(self.value(), Value::Int(_) | Value::Float(_) | Value::Bool(_));
+        if number || !self.may_be_secret() { self.shown() } else { "...".to_owned() }
+    }
+
+    /// A resolver may have taken the value from the environment.
+    fn may_be_secret(&self) -> bool {
+        match self {
+            Self::Place(place) => place.node.origin.is_interpolated(),
+            Self::Owned(_) => true,
         }
     }
 }
@@ -307,7 +336,7 @@ impl<'r> Run<'r> {
     fn build_container(&mut self, place: &Place<'r>) -> Result<Node, Error> {
         let this = std::ptr::from_ref(place.node);
         if self.building.contains(&this) {
-            return Err(place.failed("recursive interpolation: the value contains itself"));
+            return Err(place.failed("Recursive interpolation detected\nthe value contains itself"));
         }
         if self.building.len() >= MAX_DEPTH {
             let message = format!("nested deeper than {MAX_DEPTH} levels");
@@ -364,8 +393,11 @@ impl<'r> Run<'r> {
         };
         if let Some(start) = self.active.iter().position(|a| std::ptr::eq(a.node, place.node)) {
             let circle: Vec<_> = self.active[start..].iter().map(Place::path).collect();
-            let message =
-                format!("recursive interpolation: {} -> {}", circle.join(" -> "), place.path());
+            let message = format!(
+                "Recursive interpolation detected\n{} -> {}",
+                circle.join(" -> "),
+                place.path()
+            );
             return Err(place.failed(message));
         }
         self.pay(0, place)?;
@@ -377,7 +409,7 @@ impl<'r> Run<'r> {
             parts => self.joined(parts, place),
         };
         self.active.pop();
-        found
+        fitted(found?, text, place)
     }
 
     fn joined(&mut self, parts: &[Part], place: &Place<'r>) -> Result<Found<'r>, Error> {
@@ -400,7 +432,7 @@ impl<'r> Run<'r> {
             Part::Text(text) => Ok(text.clone()),
             Part::Interpolation(inner) => {
                 let found = self.interpolation(inner, place)?;
-                Ok(scalar::python_str(found.value()))
+                Ok(found.shown())
             }
         }
     }
@@ -516,7 +548,9 @@ impl<'r> Run<'r> {
                 Err(Miss::NoKey { near: crate::nearest(key, map.text_keys()).map(str::to_owned) })
             }
             Value::List(_) if scalar::list_index(key).is_none() => Err(Miss::Failed(
-                place.failed(format!("`{walked}` is a list and `{key}` no index")),
+                place
+                    .raised("TypeError", &format!("Index '{key}' (str) is not an int"))
+                    .with_hint(format!("`{walked}` is a list")),
             )),
             Value::Missing => {
                 let kind = ErrorKind::InterpolationToMissing(walked.to_owned());
@@ -583,6 +617,38 @@ impl<'r> Run<'r> {
     }
 }
 
+/// What an interpolation gave, as the type of its place has it. Only scalars have to fit.
+fn fitted<'r>(found: Found<'r>, text: &str, place: &Place<'r>) -> Result<Found<'r>, Error> {
+    let slot = place.node.slot();
+    if Kind::of(place.node) != Kind::Scalar || matches!(found.value(), Value::Missing) {
+        return Ok(found);
+    }
+    let converted = match &found {
+        Found::Place(there) if matches!(there.node.value, Value::Null) => null(place.node),
+        Found::Owned(Value::Null) => null(place.node),
+        Found::Place(there) => convert(slot, there.node),
+        Found::Owned(value) => convert(slot, &Node::new(value.clone(), Origin::memory())),
+    };
+    match converted {
+        Ok(value) if value == *found.value() => Ok(found),
+        Ok(value) => Ok(Found::Owned(value)),
+        Err(why) => {
+            let secret = place.path().rsplit('.').next().is_some_and(is_secret_name);
+            let why = if secret || found.may_be_secret() {
+                format!("the value does not fit the type `{slot}`")
+            } else {
+                why
+            };
+            let message = format!("While dereferencing interpolation '{text}': {why}");
+            Err(place.error(ErrorKind::InterpolationValue(message)))
+        }
+    }
+}
+
+fn null(node: &Node) -> Result<Value, String> {
+    if node.is_optional() { Ok(Value::Null) } else { Err(refuse_null(node.slot())) }
+}
+
 impl Miss {
     /// As the failure of the interpolation `${shown}`.
     pub(crate) fn into_error(self, shown: &str, place: &Place<'_>) -> Error {
@@ -595,7 +661,12 @@ impl Miss {
                 }
             }
             Self::NoContainer(walked) => {
-                place.failed(format!("cannot reach `{shown}`: `{walked}` is not a container"))
+                let key = shown.strip_prefix(&walked).unwrap_or(shown);
+                let key = key.trim_start_matches(['.', '[']);
+                let child = key.split(['.', '[', ']']).next().unwrap_or_default();
+                place.raised("ConfigTypeError", &format!(
+                    "Error trying to access {shown}: node `{walked}` is not a container and thus cannot contain `{child}`"
+                ))
             }
             Self::Failed(error) => error,
         }

@@ -73,9 +73,9 @@ impl<'r> Run<'r> {
                 value => Value::Str(scalar::python_str(value)),
             })),
             (None, None) => {
-                let message = format!("the environment variable `{name}` is not set");
+                let message = format!("\"Environment variable '{name}' not found\"");
                 let hint = format!("set it, or give a default: ${{oc.env:{name},DEFAULT}}");
-                Err(place.failed(message).with_hint(hint))
+                Err(place.raised("KeyError", &message).with_hint(hint))
             }
         }
     }
@@ -126,8 +126,14 @@ impl<'r> Run<'r> {
                     .map_err(|_| place.failed("`oc.decode` cannot read the text as a value"))?;
                 self.element(&element, place)
             }
-            other => Err(place
-                .failed(format!("`oc.decode` reads text or null, not {}", other.describe_kind()))),
+            other => Err(place.raised(
+                "TypeError",
+                &format!(
+                    "`oc.decode` can only take strings or None as input, but `{}` is of type {}",
+                    text.shown_if_safe(),
+                    Node::from(other.clone()).python_type()
+                ),
+            )),
         }
     }
 
@@ -164,8 +170,9 @@ impl<'r> Run<'r> {
             Err(miss) => return Err(miss.into_error(&key, place)),
         };
         let Value::Map(map) = value else {
-            let kind = value.describe_kind();
-            return Err(place.failed(format!("`{name}` needs a mapping; `{key}` is {kind}")));
+            let kind = Node::from(value).python_type();
+            let message = format!("`{name}` cannot be applied to objects of type: {kind}");
+            return Err(place.raised("TypeError", &message));
         };
         Ok(Found::Owned(Value::List(if name == "oc.dict.keys" {
             keys_of(&map)
@@ -204,10 +211,14 @@ fn text_of<'f>(
 ) -> Result<&'f str, Error> {
     match argument.value() {
         Value::Str(text) => Ok(text),
-        other => Err(place.failed(format!(
-            "the first argument of `{resolver}` is text, not {}",
-            other.describe_kind()
-        ))),
+        other => {
+            let kind = Node::from(other.clone()).python_type();
+            let shown = argument.shown_if_safe();
+            let message = format!(
+                "`{resolver}` requires a string as input, but obtained `{shown}` of type: {kind}"
+            );
+            Err(place.raised("TypeError", &message))
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use hydra_compose::{
 
 use crate::interp::environment;
 use crate::json::Json;
+use crate::schema::{self, Names};
 use crate::tree::{same, same_error, same_text};
 use crate::{Outcome, Suite};
 
@@ -61,7 +62,7 @@ pub(crate) fn check(case: &Json, setup: &Setup<'_>) -> Outcome {
     let overrides: Vec<String> =
         case["overrides"].texts().iter().map(|text| text.replace(ROOT, &root_text)).collect();
     let config_name = case.get("config_name").map_or(Some("config"), Json::as_text);
-    let loader = Loader::new(SearchPath::new().with_folder("main", &path), store(setup)?)
+    let loader = Loader::new(SearchPath::new().with_folder("main", &path), store(case, setup)?)
         .with_environment(&setup.environment)
         .with_job_name(JOB)
         .with_shell_quotes(false);
@@ -80,11 +81,12 @@ fn write(root: &Path, root_text: &str, files: &Json) -> Outcome {
     Ok(())
 }
 
-fn store(setup: &Setup<'_>) -> Result<ConfigStore, String> {
+fn store(case: &Json, setup: &Setup<'_>) -> Result<ConfigStore, String> {
+    let names = Names::of(case)?;
     let mut store = ConfigStore::new();
     for (path, fields) in setup.schemas.map(Json::pairs).unwrap_or_default() {
         let (group, name) = path.rsplit_once('/').unwrap_or(("", path));
-        store.store(group, name, crate::schema::node(name, fields)?, None, "vectors");
+        store.store(group, name, schema::node(path, fields, &names)?, None, "vectors");
     }
     Ok(store)
 }

@@ -78,7 +78,15 @@ impl Type {
     /// # Errors
     /// The reason, for an unknown name, unbalanced brackets, or a wrong number of arguments.
     pub fn parse(text: &str) -> Result<Self, String> {
-        parse::parse(text)
+        parse::parse(text, &|_| None)
+    }
+
+    /// The same with names of your own: structures and enumerations.
+    ///
+    /// # Errors
+    /// As [`Type::parse`].
+    pub fn parse_with(text: &str, known: impl Fn(&str) -> Option<Self>) -> Result<Self, String> {
+        parse::parse(text, &known)
     }
 
     /// The type, or null. `Optional(Any)` is `Any`.

@@ -5,27 +5,30 @@ use super::{KeyType, Type};
 /// Deepest nesting of brackets.
 const MAX_NESTING: usize = 20;
 
-pub(super) fn parse(text: &str) -> Result<Type, String> {
-    parse_at(text, 0)
+/// What a name that is none of the usual ones stands for.
+type Known<'k> = &'k dyn Fn(&str) -> Option<Type>;
+
+pub(super) fn parse(text: &str, known: Known<'_>) -> Result<Type, String> {
+    parse_at(text, known, 0)
 }
 
-fn parse_at(text: &str, depth: usize) -> Result<Type, String> {
+fn parse_at(text: &str, known: Known<'_>, depth: usize) -> Result<Type, String> {
     if depth > MAX_NESTING {
         return Err(format!("a type nests deeper than {MAX_NESTING} levels"));
     }
     let text = text.trim();
     let Some((name, inside)) = text.split_once('[') else {
-        return plain(text);
+        return known(text).map_or_else(|| plain(text), Ok);
     };
     let Some(inside) = inside.strip_suffix(']') else {
         return Err(format!("`{text}` has no closing bracket"));
     };
     let arguments = split(inside)?;
-    let inner = |text: &str| parse_at(text, depth + 1);
+    let inner = |text: &str| parse_at(text, known, depth + 1);
     match (name.trim().to_ascii_lowercase().as_str(), &arguments[..]) {
         ("optional", [one]) => inner(one).map(Type::optional),
         ("list", [item]) => inner(item).map(|item| Type::List(Box::new(item))),
-        ("dict", [key, value]) => Ok(Type::Dict(key_type(key)?, Box::new(inner(value)?))),
+        ("dict", [key, value]) => Ok(Type::Dict(key_type(key, known)?, Box::new(inner(value)?))),
         ("union", options) => union(options, inner),
         ("optional" | "list" | "dict", _) => {
             Err(format!("`{text}` has {} types in its brackets", arguments.len()))
@@ -49,7 +52,10 @@ fn plain(name: &str) -> Result<Type, String> {
     })
 }
 
-fn key_type(name: &str) -> Result<KeyType, String> {
+fn key_type(name: &str, known: Known<'_>) -> Result<KeyType, String> {
+    if let Some(Type::Enum(names)) = known(name.trim()) {
+        return Ok(KeyType::Enum(names));
+    }
     Ok(match name.trim().to_ascii_lowercase().as_str() {
         "any" => KeyType::Any,
         "str" => KeyType::Str,
@@ -130,7 +136,7 @@ mod tests {
             ("union[int,null]", "Optional[int]"),
             ("list", "List[Any]"),
         ] {
-            assert_eq!(parse(text).unwrap().to_string(), shown);
+            assert_eq!(parse(text, &|_| None).unwrap().to_string(), shown);
         }
     }
 
@@ -150,7 +156,7 @@ mod tests {
             "optional[int,int]",
             &deep,
         ] {
-            assert!(parse(text).is_err(), "{text}");
+            assert!(parse(text, &|_| None).is_err(), "{text}");
         }
     }
 }
