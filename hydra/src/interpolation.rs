@@ -378,6 +378,31 @@ impl<'r> Run<'r> {
         }
     }
 
+    /// The finished value of a tree that a resolver made: what it refers to is looked up as if the
+    /// tree stood in the container of the interpolation.
+    pub(crate) fn made(&mut self, tree: &Node, place: &Place<'r>) -> Result<Value, Error> {
+        self.deeper(place, |run| {
+            let mut inner = Run {
+                with: run.with,
+                root: run.root,
+                active: run.active.clone(),
+                building: run.building.clone(),
+                depth: run.depth,
+                budget: run.budget.clone(),
+                stopped: run.stopped,
+                errors: Vec::new(),
+            };
+            let at = Place { above: place.above.clone(), node: tree, path: place.path.clone() };
+            let built = inner.build(&at);
+            run.budget = inner.budget;
+            run.stopped = inner.stopped;
+            match inner.errors.into_iter().next() {
+                Some(error) => Err(error),
+                None => Ok(built.value),
+            }
+        })
+    }
+
     /// The finished value of an argument.
     pub(crate) fn owned(&mut self, found: Found<'r>) -> Value {
         match found {

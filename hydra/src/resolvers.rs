@@ -145,8 +145,7 @@ impl<'r> Run<'r> {
                 let loaded = Document::with_dialect(&text, "oc.create", self.with.dialect)
                     .map_err(|_| place.failed("`oc.create` cannot read the text as YAML"))?;
                 if has_interpolation(&loaded) {
-                    let message = "`oc.create` of text with interpolations is not built yet";
-                    return Err(place.failed(message));
+                    return self.made(&loaded, place).map(Found::Owned);
                 }
                 Ok(Found::Owned(loaded.value))
             }
@@ -252,6 +251,24 @@ mod tests {
         let errors = resolved("a: ${oc.evn:b}\n").unwrap_err();
         assert_eq!(errors.first().kind(), &ErrorKind::UnknownResolver("oc.evn".into()));
         assert_eq!(errors.first().hint(), Some("did you mean `oc.env`?"));
+    }
+
+    #[test]
+    fn interpolations_in_created_text_start_where_the_text_is_used() {
+        let env = BTreeMap::from([
+            ("TEXT".to_owned(), "{a: '${b}', c: '${.a}', d: '${..b}'}".to_owned()),
+            ("SELF".to_owned(), "{a: '${x}'}".to_owned()),
+            ("NONE".to_owned(), "{a: '${nope}'}".to_owned()),
+        ]);
+        let text = "b: 1\nin: {b: 2, x: '${oc.create:${oc.env:TEXT}}'}\n";
+        let node = resolve(&Document::from_str(text, "c.yaml").unwrap(), &env).unwrap();
+        let value = |path: &str| node.at(path).unwrap().value.clone();
+        assert_eq!((value("in.x.a"), value("in.x.c")), (Value::Int(1), Value::Int(1)));
+        assert_eq!(value("in.x.d"), Value::Int(2));
+        for name in ["SELF", "NONE"] {
+            let text = format!("x: ${{oc.create:${{oc.env:{name}}}}}\n");
+            assert!(resolve(&Document::from_str(&text, "c.yaml").unwrap(), &env).is_err());
+        }
     }
 
     #[test]
