@@ -12,7 +12,9 @@ use crate::env::{Environment, ProcessEnvironment};
 use crate::error::{Error, ErrorKind, Errors};
 use crate::grammar::{self, Element, Interpolation, Part};
 use crate::limits::{Budget, MAX_DEPTH, MAX_ERRORS, MAX_RESOLVING, Spent};
+use crate::loader::Warning;
 use crate::merge::{Kind, Step};
+use crate::moment::Moment;
 use crate::path;
 use crate::scalar;
 use crate::source::{Origin, is_secret_name};
@@ -24,12 +26,17 @@ pub type ResolverFn = Box<dyn Fn(&[Node]) -> Result<Value, String> + Send + Sync
 
 /// Resolves interpolations.
 ///
-/// Knows `oc.env`, `oc.decode`, `oc.select`, `oc.create`, `oc.dict.keys` and `oc.dict.values`;
-/// further resolvers can be added.
+/// Knows OmegaConf's resolvers (`oc.env`, `oc.decode`, `oc.select`, `oc.create`, `oc.dict.keys`,
+/// `oc.dict.values`, `oc.deprecated`) and Hydra's (`hydra`, `now`, `python_version`); further ones can
+/// be added.
 pub struct Interpolator<'e> {
     pub(crate) environment: &'e dyn Environment,
     pub(crate) custom: BTreeMap<String, ResolverFn>,
     pub(crate) dialect: Dialect,
+    /// Where `${hydra:...}` looks: a configuration with the key `hydra`.
+    pub(crate) hydra: Option<&'e Node>,
+    /// What `${now:...}` shows.
+    pub(crate) moment: Moment,
 }
 
 impl Default for Interpolator<'static> {
@@ -42,13 +49,33 @@ impl<'e> Interpolator<'e> {
     /// With the variables of `environment`.
     #[must_use]
     pub fn new(environment: &'e dyn Environment) -> Self {
-        Self { environment, custom: BTreeMap::new(), dialect: Dialect::default() }
+        Self {
+            environment,
+            custom: BTreeMap::new(),
+            dialect: Dialect::default(),
+            hydra: None,
+            moment: Moment::default(),
+        }
     }
 
     /// Reads the texts as a dialect; use the one that the document was loaded with.
     #[must_use]
     pub fn with_dialect(mut self, dialect: Dialect) -> Self {
         self.dialect = dialect;
+        self
+    }
+
+    /// Lets `${hydra:a.b}` look into `config`, below its key `hydra`.
+    #[must_use]
+    pub fn with_hydra(mut self, config: &'e Node) -> Self {
+        self.hydra = Some(config);
+        self
+    }
+
+    /// Lets `${now:...}` show a moment, instead of that of its first use.
+    #[must_use]
+    pub fn with_moment(mut self, moment: Moment) -> Self {
+        self.moment = moment;
         self
     }
 
@@ -64,9 +91,18 @@ impl<'e> Interpolator<'e> {
     /// # Errors
     /// All interpolations that fail, each with the place where it is written.
     pub fn resolve(&self, root: &Node) -> Result<Node, Errors> {
+        self.resolve_with_warnings(root).map(|(node, _)| node)
+    }
+
+    /// The same, with what `oc.deprecated` has to say.
+    ///
+    /// # Errors
+    /// As [`Interpolator::resolve`].
+    pub fn resolve_with_warnings(&self, root: &Node) -> Result<(Node, Vec<Warning>), Errors> {
         let mut run = Run::new(self, root);
         let node = run.build(&Place::root(root));
-        run.finish(node)
+        let warnings = std::mem::take(&mut run.warnings);
+        Ok((run.finish(node)?, warnings))
     }
 
     /// The value at a dotted path, with every interpolation within it replaced; the rest of the
@@ -263,6 +299,7 @@ pub(crate) struct Run<'r> {
     /// The budget is spent, or enough errors have been found.
     stopped: bool,
     errors: Vec<Error>,
+    pub(crate) warnings: Vec<Warning>,
 }
 
 impl<'r> Run<'r> {
@@ -276,6 +313,32 @@ impl<'r> Run<'r> {
             budget: Budget::default(),
             stopped: false,
             errors: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    /// The finished value at a path of another tree; its cost and depth count here. `None` if there
+    /// is no such path.
+    pub(crate) fn resolve_in(
+        &mut self,
+        other: &'r Node,
+        keys: &[String],
+    ) -> Result<Option<Value>, Error> {
+        let mut run = Run::new(self.with, other);
+        std::mem::swap(&mut run.budget, &mut self.budget);
+        run.depth = self.depth;
+        let place = Place::root(other);
+        let found = match run.select(place.clone(), keys, &place) {
+            Ok(found) => Ok(Some(run.owned(found))),
+            Err(Miss::Failed(error)) => Err(error),
+            Err(_) => Ok(None),
+        };
+        std::mem::swap(&mut run.budget, &mut self.budget);
+        self.stopped |= run.stopped;
+        self.warnings.append(&mut run.warnings);
+        match run.errors.into_iter().next() {
+            Some(error) => Err(error),
+            None => found,
         }
     }
 

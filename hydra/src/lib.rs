@@ -57,6 +57,7 @@ mod lex;
 mod limits;
 mod loader;
 mod merge;
+mod moment;
 mod overrides;
 mod path;
 mod repository;
@@ -77,6 +78,7 @@ pub use hydra_conf::HYDRA_VERSION;
 pub use interpolation::{Interpolator, ResolverFn, resolve};
 pub use loader::{Composed, Loader, RunMode, Warning, WarningKind};
 pub use merge::{Strictness, merge, merge_with};
+pub use moment::Moment;
 pub use overrides::{
     Action, BasicSweeper, Choice, Glob, GroupOptions, Interval, Literal, NoGroups, Number,
     Override, OverrideValue, Range, Sweep, ValueKind, apply_override, apply_overrides,

@@ -10,6 +10,7 @@ use crate::error::{Error, ErrorKind, Errors};
 use crate::hydra_conf::{HYDRA_VERSION, VERSION_BASE};
 use crate::interpolation::Interpolator;
 use crate::merge::{Strictness, merge_with};
+use crate::moment::Moment;
 use crate::overrides::{GroupOptions, Override, OverrideValue, Sweep, apply_value};
 use crate::repository::{ConfigStore, Repository, SearchPath};
 use crate::scalar::python_str;
@@ -36,6 +37,8 @@ pub enum WarningKind {
     SchemaMatch,
     /// A place of `hydra.searchpath` does not exist.
     UnavailablePlace,
+    /// A value was asked for under a key that it should no longer be asked for (`oc.deprecated`).
+    Deprecated,
 }
 
 /// Something that works, and should not stay as it is. The text is Hydra's own.
@@ -97,6 +100,8 @@ pub struct Composed {
     pub tree: DefaultsTree,
     /// Where configurations were looked for.
     pub search_path: SearchPath,
+    /// What `${now:...}` shows, the same wherever the configuration is resolved.
+    pub moment: Moment,
 }
 
 impl Composed {
@@ -108,6 +113,13 @@ impl Composed {
             map.remove("hydra");
         }
         node
+    }
+
+    /// Resolves what belongs to this configuration: `${hydra:...}` looks into it, and `${now:...}` is
+    /// one moment for all of its parts.
+    #[must_use]
+    pub fn interpolator<'c>(&'c self, environment: &'c dyn Environment) -> Interpolator<'c> {
+        Interpolator::new(environment).with_hydra(&self.config).with_moment(self.moment.clone())
     }
 
     /// Hydra's own configuration.
@@ -219,6 +231,7 @@ impl<'e> Loader<'e> {
         let planned = self.plan(&repository, config_name, &overrides, mode)?;
         warnings.extend(planned.warnings);
         let mut config = self.merge_files(&planned.list, &repository, &mut warnings)?;
+        check_hydra(&config)?;
         self.apply(&planned.values, &mut config)?;
         self.describe(
             &mut config,
@@ -229,7 +242,14 @@ impl<'e> Loader<'e> {
                 config_name,
             },
         )?;
-        Ok(Composed { config, warnings, defaults: planned.list, tree: planned.tree, search_path })
+        Ok(Composed {
+            config,
+            warnings,
+            defaults: planned.list,
+            tree: planned.tree,
+            search_path,
+            moment: Moment::default(),
+        })
     }
 
     /// The files that a configuration is made of, without reading more than their defaults lists.
@@ -538,6 +558,20 @@ fn parse(overrides: &[String]) -> Result<Vec<Override>, Errors> {
 
 fn is_hydras(change: &Override) -> bool {
     change.key.starts_with("hydra.") || change.key.starts_with("hydra/")
+}
+
+/// Hydra's own configuration may be changed and not be taken away.
+fn check_hydra(config: &Node) -> Result<(), Error> {
+    match config.child("hydra") {
+        Some(node) if node.as_map().is_none() => {
+            let message = "'NoneType' object has no attribute '_set_flag'".to_owned();
+            let kind = ErrorKind::Uncaught { class: "AttributeError", message };
+            Err(Error::new(kind, node.origin.clone())
+                .with_path("hydra")
+                .with_hint("`hydra` is Hydra's own configuration: a mapping"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether the values are told by commas alone, which may have been meant as a list or a text.

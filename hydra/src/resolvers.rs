@@ -1,16 +1,33 @@
-//! OmegaConf's own resolvers.
+//! OmegaConf's own resolvers, and Hydra's.
 
 use crate::error::Error;
 use crate::grammar;
 use crate::interpolation::{Found, Miss, Place, Run};
+use crate::loader::{Warning, WarningKind};
 use crate::path;
 use crate::scalar;
 use crate::value::{Map, Node, Value};
 use crate::yaml::Document;
 
 /// The names of the built-in resolvers.
-const BUILT_IN: [&str; 6] =
-    ["oc.create", "oc.decode", "oc.dict.keys", "oc.dict.values", "oc.env", "oc.select"];
+const BUILT_IN: [&str; 10] = [
+    "hydra",
+    "now",
+    "oc.create",
+    "oc.decode",
+    "oc.deprecated",
+    "oc.dict.keys",
+    "oc.dict.values",
+    "oc.env",
+    "oc.select",
+    "python_version",
+];
+
+/// What `python_version` answers: no Python runs here, this is the one whose behaviour is followed.
+const PYTHON: [(&str, &str); 3] = [("major", "3"), ("minor", "3.11"), ("micro", "3.11.7")];
+
+/// What `oc.deprecated` says unless it is told what to say.
+const DEPRECATED: &str = "'$OLD_KEY' is deprecated. Change your code and config to use '$NEW_KEY'";
 
 impl<'r> Run<'r> {
     /// Calls `${name:arguments}`.
@@ -30,11 +47,11 @@ impl<'r> Run<'r> {
             return value.map(Found::Owned).map_err(|why| place.failed(format!("`{name}`: {why}")));
         }
         let (least, most) = match name {
-            "oc.env" | "oc.select" => (1, 2),
-            "oc.decode" | "oc.create" | "oc.dict.keys" | "oc.dict.values" => (1, 1),
-            "oc.deprecated" => {
-                return Err(place.failed("the resolver `oc.deprecated` is not built yet"));
+            "oc.env" | "oc.select" | "oc.deprecated" => (1, 2),
+            "oc.decode" | "oc.create" | "oc.dict.keys" | "oc.dict.values" | "hydra" | "now" => {
+                (1, 1)
             }
+            "python_version" => return Ok(python_version(arguments.first())),
             _ => {
                 let known = self.with.custom.keys().map(String::as_str).chain(BUILT_IN);
                 return Err(place.unknown_resolver(name, known));
@@ -42,8 +59,8 @@ impl<'r> Run<'r> {
         };
         let given = arguments.len();
         if !(least..=most).contains(&given) {
-            let wanted = if least == most { "1".to_owned() } else { format!("{least} or {most}") };
-            return Err(place.failed(format!("`{name}` takes {wanted} arguments, not {given}")));
+            let wanted = if least == most { "1 argument" } else { "1 or 2 arguments" };
+            return Err(place.failed(format!("`{name}` takes {wanted}, not {given}")));
         }
         let mut arguments = arguments.into_iter();
         let (Some(first), second) = (arguments.next(), arguments.next()) else {
@@ -54,6 +71,12 @@ impl<'r> Run<'r> {
             "oc.select" => self.oc_select(&first, second, place),
             "oc.decode" => self.oc_decode(&first, place),
             "oc.create" => self.oc_create(first, place),
+            "oc.deprecated" => self.oc_deprecated(&first, second.as_ref(), place),
+            "hydra" => self.hydra(&first, place),
+            "now" => {
+                let pattern = text_of("now", &first, place)?;
+                Ok(Found::Owned(Value::Str(self.with.moment.format(pattern))))
+            }
             _ => self.oc_dict(name, &first, place),
         }
     }
@@ -156,6 +179,59 @@ impl<'r> Run<'r> {
         }
     }
 
+    /// The value under another key, and a warning that says so.
+    fn oc_deprecated(
+        &mut self,
+        key: &Found<'r>,
+        message: Option<&Found<'r>>,
+        place: &Place<'r>,
+    ) -> Result<Found<'r>, Error> {
+        let key = text_of("oc.deprecated", key, place)?.to_owned();
+        let message = match message {
+            Some(message) => text_of("oc.deprecated", message, place)?.to_owned(),
+            None => DEPRECATED.to_owned(),
+        };
+        let found = match self.select_text(&key, place)? {
+            Ok(found) => found,
+            Err(Miss::Failed(error)) => return Err(error),
+            Err(_) => {
+                let old = place.path();
+                return Err(place.failed(format!(
+                    "In oc.deprecated resolver at '{old}': Key not found: '{key}'"
+                )));
+            }
+        };
+        let new = match &found {
+            Found::Place(there) => there.path(),
+            Found::Owned(_) => key.trim_start_matches('.'),
+        };
+        let warning = Warning {
+            kind: WarningKind::Deprecated,
+            message: substitute(&message, &[("OLD_KEY", place.path()), ("NEW_KEY", new)]),
+            origin: place.node.origin.clone(),
+        };
+        if !self.warnings.contains(&warning) {
+            self.warnings.push(warning);
+        }
+        Ok(found)
+    }
+
+    /// A value of Hydra's own configuration; null where there is none.
+    fn hydra(&mut self, key: &Found<'r>, place: &Place<'r>) -> Result<Found<'r>, Error> {
+        let key = text_of("hydra", key, place)?;
+        let Some(config) = self.with.hydra else {
+            return Err(place.failed("HydraConfig was not set"));
+        };
+        let Some(keys) = path::split(key) else {
+            return Err(place.failed("the argument of `hydra` is not a dotted path"));
+        };
+        let keys: Vec<_> = std::iter::once("hydra").chain(keys).map(str::to_owned).collect();
+        Ok(Found::Owned(match self.resolve_in(config, &keys)? {
+            None | Some(Value::Missing) => Value::Null,
+            Some(value) => value,
+        }))
+    }
+
     fn oc_dict(
         &mut self,
         name: &str,
@@ -179,6 +255,49 @@ impl<'r> Run<'r> {
             map.iter().map(|(_, node)| node.clone()).collect()
         })))
     }
+}
+
+/// The version of Python, as far as the level says; null for an unknown level.
+fn python_version<'r>(level: Option<&Found<'r>>) -> Found<'r> {
+    let level = match level.map(Found::value) {
+        None => "minor",
+        Some(Value::Str(level)) => level,
+        Some(_) => "",
+    };
+    let version = PYTHON.iter().find(|(name, _)| *name == level);
+    Found::Owned(version.map_or(Value::Null, |(_, version)| Value::Str((*version).to_owned())))
+}
+
+/// `$NAME` and `${NAME}` by their values, `$$` by a dollar; what is unknown stays.
+fn substitute(text: &str, names: &[(&str, &str)]) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find('$') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at..];
+        if let Some(after) = rest.strip_prefix("$$") {
+            out.push('$');
+            rest = after;
+            continue;
+        }
+        let end = |from: &str| {
+            from.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(from.len())
+        };
+        let plain = (&rest[1..=end(&rest[1..])], 1 + end(&rest[1..]));
+        let (name, length) = match rest[1..].strip_prefix('{') {
+            Some(inside) if inside[end(inside)..].starts_with('}') => {
+                (&inside[..end(inside)], end(inside) + 3)
+            }
+            _ => plain,
+        };
+        match names.iter().find(|(known, _)| *known == name) {
+            Some((_, value)) => out.push_str(value),
+            None => out.push_str(&rest[..length]),
+        }
+        rest = &rest[length..];
+    }
+    out.push_str(rest);
+    out
 }
 
 fn keys_of(map: &Map) -> Vec<Node> {
@@ -225,7 +344,7 @@ fn text_of<'f>(
 mod tests {
     use std::collections::BTreeMap;
 
-    use crate::{Document, ErrorKind, Node, Value, resolve};
+    use crate::{Document, ErrorKind, Interpolator, Node, Value, resolve};
 
     fn resolved(text: &str) -> Result<Node, crate::Errors> {
         let env = BTreeMap::from([("SECRET".to_owned(), "s3(ret".to_owned())]);
@@ -245,9 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_built_says_so() {
-        let errors = resolved("a: ${oc.deprecated:b}\nb: 1\n").unwrap_err();
-        assert!(errors.to_string().contains("not built yet"));
+    fn an_unknown_resolver_gets_a_near_one() {
         let errors = resolved("a: ${oc.evn:b}\n").unwrap_err();
         assert_eq!(errors.first().kind(), &ErrorKind::UnknownResolver("oc.evn".into()));
         assert_eq!(errors.first().hint(), Some("did you mean `oc.env`?"));
@@ -269,6 +386,44 @@ mod tests {
             let text = format!("x: ${{oc.create:${{oc.env:{name}}}}}\n");
             assert!(resolve(&Document::from_str(&text, "c.yaml").unwrap(), &env).is_err());
         }
+    }
+
+    #[test]
+    fn a_deprecated_key_gives_the_new_value_and_says_so_once() {
+        let text = "new: 5\na: {old: '${oc.deprecated:new}', x: '${.old}'}\n\
+                    b: \"${oc.deprecated:new,'$OLD_KEY -> $NEW_KEY $$ $x'}\"\n";
+        let root = Document::from_str(text, "c.yaml").unwrap();
+        let (node, warnings) = Interpolator::default().resolve_with_warnings(&root).unwrap();
+        assert_eq!(node.at("a.x").unwrap().value, Value::Int(5));
+        let texts: Vec<_> = warnings.iter().map(|warning| warning.message.as_str()).collect();
+        assert_eq!(
+            texts,
+            ["'a.old' is deprecated. Change your code and config to use 'new'", "b -> new $ $x"]
+        );
+    }
+
+    #[test]
+    fn hydra_looks_into_the_whole_configuration() {
+        let whole = "hydra: {job: {name: '${n}'}, num: ???}\nn: app\n";
+        let whole = Document::from_str(whole, "c.yaml").unwrap();
+        let text = "a: ${hydra:job.name}\nb: ${hydra:num}\nc: ${hydra:nope}\n";
+        let job = Document::from_str(text, "c.yaml").unwrap();
+        let node = Interpolator::default().with_hydra(&whole).resolve(&job).unwrap();
+        assert_eq!(node.at("a").unwrap().as_str(), Some("app"));
+        assert_eq!(node.at("b").unwrap().value, Value::Null);
+        assert_eq!(node.at("c").unwrap().value, Value::Null);
+        assert!(Interpolator::default().resolve(&job).is_err());
+    }
+
+    #[test]
+    fn hydra_values_that_lead_to_one_another_end_with_an_error() {
+        let mut text = String::from("hydra:\n  a0: ${hydra:a1}${hydra:a1}\n");
+        for level in 1..60 {
+            text.push_str(&format!("  a{level}: ${{hydra:a{0}}}${{hydra:a{0}}}\n", level + 1));
+        }
+        text.push_str("  a60: ${hydra:a60}\n");
+        let root = Document::from_str(&text, "c.yaml").unwrap();
+        assert!(Interpolator::default().with_hydra(&root).resolve(&root).is_err());
     }
 
     #[test]

@@ -112,6 +112,7 @@ fn class(error: &Error) -> &'static str {
         ErrorKind::Composition(_) => "ConfigCompositionException",
         ErrorKind::MissingConfig(_) => "MissingConfigException",
         ErrorKind::Uncaught { class, .. } => class,
+        ErrorKind::Limit(_) => "RecursionError",
         _ => "another class",
     }
 }
@@ -147,9 +148,16 @@ pub(crate) fn same_error(errors: &Errors, case: &Json, root: &str) -> Outcome {
     let composition = ["ConfigCompositionException", "MissingConfigException"].contains(&python);
     if composition
         && case["error"].text().is_empty()
-        && matches!(errors.first().kind(), ErrorKind::Grammar(_))
+        && matches!(
+            errors.first().kind(),
+            ErrorKind::Grammar(_)
+                | ErrorKind::Interpolation(_)
+                | ErrorKind::InterpolationKey(_)
+                | ErrorKind::InterpolationToMissing(_)
+                | ErrorKind::UnknownResolver(_)
+        )
     {
-        // A malformed interpolation surfaces as a composition error without text in Hydra.
+        // What OmegaConf finds on the way surfaces as a composition error without text in Hydra.
         return Ok(());
     }
     same_class(errors, python)?;

@@ -112,6 +112,10 @@ impl Choices {
                         ));
                     }
                 };
+                if change.action == Action::Add && change.key.is_empty() {
+                    let message = "an override without a key chooses no group".to_owned();
+                    return Err(Error::new(ErrorKind::assertion(message), change.origin()));
+                }
                 if change.action == Action::Add {
                     let mut item = Item::group(change.key.as_str(), option, change.origin())
                         .with_package(change.package.clone());

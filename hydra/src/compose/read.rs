@@ -143,6 +143,11 @@ fn read_group(config_path: &str, map: &Map, node: &Node) -> Result<Item, Error> 
         return Err(Error::new(ErrorKind::assertion(message), key.origin.clone()));
     }
     let option = read_option(value)?;
+    if option == Choice::One("_self_".into()) {
+        let message =
+            format!("In {config_path}: `_self_` stands alone, it is no option of '{group}'");
+        return Err(Error::new(ErrorKind::assertion(message), value.origin.clone()));
+    }
     let mut item = Item::group(group, option, key.origin.clone()).with_package(package);
     for word in words {
         match word {

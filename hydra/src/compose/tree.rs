@@ -426,7 +426,13 @@ fn override_too_early(file: &Item, item: &Item, key: &str, option: &str) -> Erro
         item.override_key(),
         shown_name(item)
     );
-    Error::new(ErrorKind::Composition(message), item.origin.clone())
+    let kind = if item.options().is_some() || option.starts_with('[') {
+        // Hydra cannot name a list of options here.
+        ErrorKind::assertion(message)
+    } else {
+        ErrorKind::Composition(message)
+    };
+    Error::new(kind, item.origin.clone())
 }
 
 fn shown_name(item: &Item) -> String {
