@@ -327,6 +327,8 @@ impl<'r> Run<'r> {
         let mut run = Run::new(self.with, other);
         std::mem::swap(&mut run.budget, &mut self.budget);
         run.depth = self.depth;
+        run.active.clone_from(&self.active);
+        run.building.clone_from(&self.building);
         let place = Place::root(other);
         let found = match run.select(place.clone(), keys, &place) {
             Ok(found) => Ok(Some(run.owned(found))),
@@ -454,11 +456,13 @@ impl<'r> Run<'r> {
                 budget: run.budget.clone(),
                 stopped: run.stopped,
                 errors: Vec::new(),
+                warnings: Vec::new(),
             };
             let at = Place { above: place.above.clone(), node: tree, path: place.path.clone() };
             let built = inner.build(&at);
             run.budget = inner.budget;
             run.stopped = inner.stopped;
+            run.warnings.append(&mut inner.warnings);
             match inner.errors.into_iter().next() {
                 Some(error) => Err(error),
                 None => Ok(built.value),
