@@ -1,7 +1,7 @@
 //! The lists: one line a component. Open at start-up, so that other crates add to them.
 
 use crate::backend::openai;
-use crate::dataset::{self, DatasetFormat};
+use crate::dataset::{self, DatasetFormat, Generator};
 use crate::meter;
 use crate::report::{self, ReporterEntry};
 
@@ -19,6 +19,8 @@ pub struct Registry {
     pub reporters: Vec<ReporterEntry>,
     /// Which files of prompts can be read.
     pub datasets: Vec<DatasetFormat>,
+    /// Which prompts can be made.
+    pub generators: Vec<Generator>,
 }
 
 impl Registry {
@@ -28,6 +30,7 @@ impl Registry {
         Self {
             backends: vec![openai::ENTRY],
             datasets: dataset::formats(),
+            generators: dataset::generators(),
             meters: meter::entries(),
             reporters: report::REPORTERS.to_vec(),
         }

@@ -239,6 +239,7 @@ fn completion(outcome: &Outcome) -> Completion {
 /// As the config says; where it says nothing, with the chat template if the model has one.
 fn dress(prompt: &Prompt, api: Option<Api>, chat_template: bool) -> Prompt {
     match (api, prompt) {
+        (_, Prompt::Tokens(_)) => prompt.clone(),
         (Some(Api::Completions), _) => Prompt::Text(prompt.text()),
         (None, Prompt::Text(text)) if !chat_template => Prompt::Text(text.clone()),
         _ => Prompt::Chat(prompt.messages()),
@@ -405,6 +406,20 @@ mod tests {
 
     fn block_on<T>(future: impl Future<Output = T>) -> T {
         tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+    }
+
+    #[test]
+    fn token_ids_go_to_the_engine_as_they_are_and_strange_ones_fail() {
+        let backend = backend(config(), Arc::new(Threads)).unwrap();
+        let report = block_on(backend.check()).unwrap();
+        let size = u32::try_from(report.info.details["vocab_size"].as_u64().unwrap()).unwrap();
+        let ask = |ids: Vec<u32>| {
+            let asked = GenerateRequest { prompt: Prompt::Tokens(ids), ..request(2) };
+            block_on(backend.generate(&asked, &mut Heard::default()))
+        };
+        assert_eq!(ask(vec![0, 7, size - 1]).unwrap().tokens.prompt, Some(3));
+        assert!(ask(vec![size]).is_err());
+        assert!(ask(Vec::new()).is_err());
     }
 
     #[test]

@@ -104,6 +104,8 @@ impl Codec {
     pub(crate) fn encode(&self, prompt: &Prompt) -> Result<Vec<u32>, LocalError> {
         let rendered;
         let (text, special) = match prompt {
+            Prompt::Tokens(ids) if ids.is_empty() => return Err(LocalError::EmptyPrompt),
+            Prompt::Tokens(ids) => return Ok(ids.clone()),
             Prompt::Text(text) => (text, true),
             Prompt::Chat(messages) => {
                 let template = self.template.as_ref().ok_or(LocalError::NoChatTemplate)?;

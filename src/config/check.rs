@@ -2,11 +2,14 @@
 
 use super::BenchmarkConfig;
 use super::component::BoolOrText;
-use super::component::backend::{BackendConfig, CandleConfig, PytorchConfig, VllmConfig};
+use super::component::backend::{Api, BackendConfig, CandleConfig, PytorchConfig, VllmConfig};
 use super::component::load::LoadConfig;
 use super::component::metrics::MetricsConfig;
-use super::component::scenario::{GenerateKwargs, InputShapes, ScenarioConfig};
+use super::component::scenario::{GenerateKwargs, InputShapes, RANDOM_TOKENS, ScenarioConfig};
 use crate::error::{Problem, Problems, nearest};
+
+/// Longest generated prompt in tokens: beyond every model's context, and 16 MiB of ids.
+const LONGEST_SEQUENCE: u32 = 4_194_304;
 
 /// Everything that is wrong with a config in itself; datasets, servers and devices are not looked at.
 #[must_use]
@@ -21,6 +24,7 @@ pub fn check(config: &BenchmarkConfig) -> Problems {
         BackendConfig::Pytorch(pytorch) => found.pytorch(pytorch),
     }
     found.scenario(&config.scenario);
+    found.random(config);
     found.metrics(&config.metrics);
     found.one_of("reporter.type", &config.reporter.kind, &["csv", "json"]);
     found.0
@@ -103,7 +107,7 @@ impl Found {
     fn scenario(&mut self, scenario: &ScenarioConfig) {
         self.reasoning(scenario);
         if let Some(shapes) = &scenario.input_shapes {
-            self.shapes(shapes);
+            self.shapes(scenario, shapes);
         }
         if let Some(count) = scenario.num_samples.filter(|count| *count == 0 || *count < -1) {
             self.say(
@@ -116,6 +120,7 @@ impl Found {
         if scenario.load == (LoadConfig::Concurrency { concurrency: 0 }) {
             self.say("scenario.load.concurrency", "0 requests in flight never end", "1 or more");
         }
+        self.extent(scenario);
         self.at_least("scenario.idle_s", scenario.idle_s, 0.0);
         self.at_least("scenario.request_timeout_s", scenario.request_timeout_s, 0.001);
         self.at_least("scenario.retry_backoff_s", scenario.retry_backoff_s, 0.0);
@@ -134,20 +139,81 @@ impl Found {
         }
     }
 
-    fn shapes(&mut self, shapes: &InputShapes) {
-        if let Some(size) = shapes.batch_size.filter(|size| *size != 1) {
-            self.say(
-                "scenario.input_shapes.batch_size",
-                format!("batches of {size} are not built yet"),
-                "1; for requests side by side use scenario.load: {type: concurrency, concurrency: N}",
-            );
+    fn shapes(&mut self, scenario: &ScenarioConfig, shapes: &InputShapes) {
+        let place = |key: &str| format!("scenario.input_shapes.{key}");
+        match (shapes.batch_size, &scenario.load) {
+            (Some(0), _) => self.say(&place("batch_size"), "0 prompts are no batch", "1 or more"),
+            (Some(size @ 2..), LoadConfig::Concurrency { concurrency }) if size != *concurrency => {
+                self.say(
+                    &place("batch_size"),
+                    format!("a batch of {size} contradicts {concurrency} requests in flight"),
+                    "set one of batch_size and scenario.load.concurrency",
+                );
+            }
+            _ => {}
         }
-        if shapes.sequence_length.is_some() {
+        if shapes.vocab_size == Some(0) {
+            self.say(&place("vocab_size"), "0 token ids leave nothing to draw", "1 or more");
+        }
+        match (shapes.sequence_length, scenario.is_random()) {
+            (Some(1..=LONGEST_SEQUENCE), true) | (None, false) => {}
+            (Some(length), true) => self.say(
+                &place("sequence_length"),
+                format!("{length} tokens are out of range"),
+                format!("1 to {LONGEST_SEQUENCE}"),
+            ),
+            // Said with the dataset's name.
+            (None, true) => {}
+            (Some(_), false) => self.say(
+                &place("sequence_length"),
+                "has no effect: only generated prompts have a length that can be chosen",
+                format!("leave it out, or set scenario.dataset_name to {RANDOM_TOKENS}"),
+            ),
+        }
+    }
+
+    /// Generated prompts: how long, how many, and whether the backend takes token ids.
+    fn random(&mut self, config: &BenchmarkConfig) {
+        let scenario = &config.scenario;
+        if !scenario.is_random() {
+            return;
+        }
+        let shapes = scenario.input_shapes.as_ref();
+        if shapes.and_then(|shapes| shapes.sequence_length).is_none() {
             self.say(
                 "scenario.input_shapes.sequence_length",
-                "generated prompts are not built yet",
-                "leave it out; prompts come from scenario.dataset_name",
+                "is missing",
+                format!("{RANDOM_TOKENS} needs it: tokens a prompt, for example 64"),
             );
+        }
+        let bounded = scenario.iterations.is_some() || scenario.duration_s.is_some();
+        if !bounded && scenario.num_samples.is_none_or(|count| count == -1) {
+            self.say(
+                "scenario.num_samples",
+                "there is no end of generated prompts",
+                "say how many, or set scenario.iterations or scenario.duration_s",
+            );
+        }
+        let chat = match &config.backend {
+            BackendConfig::Vllm(vllm) => vllm.api == Api::Chat,
+            BackendConfig::Candle(candle) => candle.api == Some(Api::Chat),
+            BackendConfig::Pytorch(_) => false,
+        };
+        if chat {
+            self.say(
+                "backend.api",
+                format!("the chat API takes messages, not the token ids of {RANDOM_TOKENS}"),
+                "set backend.api to completions",
+            );
+        }
+    }
+
+    fn extent(&mut self, scenario: &ScenarioConfig) {
+        if scenario.iterations == Some(0) {
+            self.say("scenario.iterations", "0 rounds measure nothing", "1 or more");
+        }
+        if let Some(time) = scenario.duration_s {
+            self.at_least("scenario.duration_s", time, 0.0);
         }
     }
 
@@ -239,6 +305,39 @@ mod tests {
                 "scenario.generate_kwargs.min_new_tokens",
                 "scenario.idle_s",
                 "metrics.type",
+            ]
+        );
+    }
+
+    #[test]
+    fn generated_prompts_need_a_length_an_end_and_the_completions_api() {
+        let mut config = valid();
+        config.backend =
+            BackendConfig::Vllm(VllmConfig { model: "m".to_owned(), ..VllmConfig::default() });
+        config.scenario.dataset_name = RANDOM_TOKENS.to_owned();
+        assert_eq!(
+            places(&config),
+            ["scenario.input_shapes.sequence_length", "scenario.num_samples", "backend.api"]
+        );
+        config.scenario.input_shapes = Some(InputShapes {
+            batch_size: Some(4),
+            sequence_length: Some(64),
+            ..InputShapes::default()
+        });
+        config.scenario.iterations = Some(3);
+        config.backend = valid().backend;
+        assert_eq!(places(&config), [""; 0]);
+        config.scenario.load = LoadConfig::Concurrency { concurrency: 2 };
+        config.scenario.iterations = Some(0);
+        config.scenario.duration_s = Some(f64::NAN);
+        config.scenario.dataset_name = "builtin".to_owned();
+        assert_eq!(
+            places(&config),
+            [
+                "scenario.input_shapes.batch_size",
+                "scenario.input_shapes.sequence_length",
+                "scenario.iterations",
+                "scenario.duration_s",
             ]
         );
     }

@@ -2,10 +2,11 @@
 //!
 //! `scenario.dataset_name` is resolved in this order:
 //!
-//! 1. `builtin`: a small set written for this project;
-//! 2. an existing file, read by its extension;
-//! 3. an existing folder, laid out as dataset repositories are;
-//! 4. a HuggingFace id (`name` or `org/name`), from the hub's cache on this machine or from the hub.
+//! 1. a [`Generator`] (`random_tokens`): prompts made as they are sent;
+//! 2. `builtin`: a small set written for this project;
+//! 3. an existing file, read by its extension;
+//! 4. an existing folder, laid out as dataset repositories are;
+//! 5. a HuggingFace id (`name` or `org/name`), from the hub's cache on this machine or from the hub.
 //!
 //! A name that looks like a path and does not exist is an error, never a hub id.
 
@@ -20,9 +21,12 @@ mod layout;
 mod lines;
 mod pick;
 mod problem;
+mod random_tokens;
 mod source;
 mod text;
+mod vocabulary;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
@@ -33,6 +37,7 @@ use crate::record::{DatasetInfo, Warning};
 
 pub use cell::Cell;
 pub use problem::DatasetError;
+pub use vocabulary::Vocabulary;
 
 use hub::HubEnv;
 use pick::Picker;
@@ -55,6 +60,66 @@ pub struct Loaded {
     pub info: DatasetInfo,
     /// What the reader of the figures should know.
     pub warnings: Vec<Warning>,
+}
+
+/// Which prompts are drawn: warm-up must not use up, or make known to a cache, what is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stream {
+    /// Those of the warm-up.
+    Warmup,
+    /// Those of the measurement.
+    Measure,
+}
+
+/// Makes prompts, as many as are asked for.
+pub trait Generate: Send + Sync {
+    /// The prompt at a position, from 0; the same each time.
+    fn sample(&self, stream: Stream, index: u64) -> Sample;
+
+    /// How they are made, in words.
+    fn origin(&self) -> String;
+
+    /// The vocabulary that they are drawn from.
+    fn vocabulary(&self) -> &Vocabulary;
+}
+
+/// A dataset that is made, by name.
+#[derive(Clone, Copy)]
+pub struct Generator {
+    /// The value of `scenario.dataset_name`.
+    pub name: &'static str,
+    /// One line for help texts.
+    pub summary: &'static str,
+    /// Opens it for a scenario that `config::check` let pass.
+    pub open: fn(&ScenarioConfig, Vocabulary) -> Box<dyn Generate>,
+}
+
+/// The generators of this crate.
+#[must_use]
+pub fn generators() -> Vec<Generator> {
+    vec![random_tokens::GENERATOR]
+}
+
+/// Where a run's prompts come from.
+pub enum Prompts {
+    /// A list, gone through again and again.
+    Listed(Vec<Sample>),
+    /// Made as they are sent.
+    Generated(Box<dyn Generate>),
+}
+
+impl Prompts {
+    /// The prompt at a position, from 0. `None` only for an empty list.
+    #[must_use]
+    pub fn sample(&self, stream: Stream, index: u64) -> Option<Cow<'_, Sample>> {
+        match self {
+            Self::Listed(samples) => {
+                let position = index.checked_rem(samples.len() as u64)?;
+                samples.get(usize::try_from(position).ok()?).map(Cow::Borrowed)
+            }
+            Self::Generated(source) => Some(Cow::Owned(source.sample(stream, index))),
+        }
+    }
 }
 
 /// A file format by name.
@@ -175,6 +240,13 @@ pub fn load(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn generators_are_sorted_and_documented() {
+        let generators = generators();
+        assert!(generators.is_sorted_by_key(|generator| generator.name));
+        assert!(generators.iter().all(|generator| !generator.summary.is_empty()));
+    }
 
     #[test]
     fn formats_are_sorted_documented_and_share_no_extension() {

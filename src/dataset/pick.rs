@@ -142,7 +142,7 @@ impl<'a> Picker<'a> {
 
 fn ends_with_answer(prompt: &Prompt) -> bool {
     match prompt {
-        Prompt::Text(_) => false,
+        Prompt::Text(_) | Prompt::Tokens(_) => false,
         Prompt::Chat(messages) => {
             messages.last().is_some_and(|ChatMessage { role, .. }| role == "assistant")
         }

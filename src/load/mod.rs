@@ -1,6 +1,7 @@
 //! When requests leave. Yields permits and times, never sleeps.
 
 use crate::config::component::load::LoadConfig;
+use crate::config::component::scenario::ScenarioConfig;
 
 /// How many requests may be in flight, and hence when the next may leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -9,11 +10,12 @@ pub struct PermitRule {
     pub in_flight: u32,
 }
 
-/// The permit rule of a load.
+/// The permit rule of a scenario: that of its load, or a batch as so many requests in flight.
 #[must_use]
-pub fn permit_rule(config: &LoadConfig) -> PermitRule {
-    match config {
-        LoadConfig::Sequential => PermitRule { in_flight: 1 },
-        LoadConfig::Concurrency { concurrency } => PermitRule { in_flight: (*concurrency).max(1) },
-    }
+pub fn permit_rule(scenario: &ScenarioConfig) -> PermitRule {
+    let in_flight = match scenario.load {
+        LoadConfig::Sequential => scenario.batch_size().unwrap_or(1),
+        LoadConfig::Concurrency { concurrency } => concurrency,
+    };
+    PermitRule { in_flight: in_flight.max(1) }
 }

@@ -1,6 +1,7 @@
 //! A config becomes a plan: which phases, how many requests, how many in flight. Pure.
 
 use crate::config::BenchmarkConfig;
+use crate::config::component::scenario::ScenarioConfig;
 use crate::load::{PermitRule, permit_rule};
 use crate::record::Phase;
 use crate::units::Seconds;
@@ -10,9 +11,23 @@ use crate::units::Seconds;
 pub enum Work {
     /// Waits, so that meters see the machine without load.
     Idle(Seconds),
-    /// Sends this many requests; the prompt of request `i` is the dataset's `i` modulo its length.
-    Requests(u64),
+    /// Sends requests; the prompt of request `i` is the dataset's `i` modulo its length.
+    Requests(Requests),
 }
+
+/// How many requests a phase sends, and of what kind.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Requests {
+    /// At least so many,
+    pub least: u64,
+    /// and on until this time has passed.
+    pub time: Seconds,
+    /// From this position on they generate [`SHORT_TOKENS`] only.
+    pub short_from: Option<u64>,
+}
+
+/// Tokens of a short warm-up request: enough to go through prefill and decode once.
+pub const SHORT_TOKENS: u32 = 2;
 
 /// A phase with its work.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -30,7 +45,7 @@ pub struct Plan {
     pub phases: Vec<PlannedPhase>,
     /// How many requests may be in flight.
     pub permits: PermitRule,
-    /// Requests to measure.
+    /// Requests to measure; with a duration at least so many.
     pub measured_requests: u64,
 }
 
@@ -39,29 +54,47 @@ impl Plan {
     #[must_use]
     pub fn new(config: &BenchmarkConfig, prompts: u64) -> Self {
         let scenario = &config.scenario;
-        let permits = permit_rule(&scenario.load);
-        // Warm-up at the measured concurrency: batch-size dependent kernels are compiled by it.
-        let warmup = u64::from(scenario.warmup_rounds) * u64::from(permits.in_flight);
+        let permits = permit_rule(scenario);
+        let measured = measured(scenario, permits, prompts);
         let idle = Work::Idle(Seconds(scenario.idle_s));
         let phases = [
             (Phase::IdleBefore, idle),
-            (Phase::Warmup, Work::Requests(warmup)),
-            (Phase::Measure, Work::Requests(prompts)),
+            (Phase::Warmup, Work::Requests(warmup(scenario, permits))),
+            (Phase::Measure, Work::Requests(measured)),
             (Phase::IdleAfter, idle),
         ]
         .into_iter()
         .map(|(phase, work)| PlannedPhase { phase, work })
         .filter(|planned| !planned.work.is_empty())
         .collect();
-        Self { phases, permits, measured_requests: prompts }
+        Self { phases, permits, measured_requests: measured.least }
     }
+}
+
+/// Warm-up at the measured concurrency: batch-size dependent kernels are compiled by it.
+fn warmup(scenario: &ScenarioConfig, permits: PermitRule) -> Requests {
+    let rounds = |rounds: u32| u64::from(rounds) * u64::from(permits.in_flight);
+    let full = rounds(scenario.warmup_rounds);
+    let short = rounds(scenario.warmup_runs);
+    Requests { least: full + short, time: Seconds(0.0), short_from: (short > 0).then_some(full) }
+}
+
+/// As many rounds and as long as asked; where neither is asked, every prompt once.
+fn measured(scenario: &ScenarioConfig, permits: PermitRule, prompts: u64) -> Requests {
+    let least = match (scenario.iterations, scenario.duration_s) {
+        (Some(rounds), _) => rounds.saturating_mul(u64::from(permits.in_flight)),
+        (None, Some(_)) => u64::from(permits.in_flight),
+        (None, None) => prompts,
+    };
+    let time = Seconds(scenario.duration_s.unwrap_or(0.0));
+    Requests { least, time, short_from: None }
 }
 
 impl Work {
     fn is_empty(self) -> bool {
         match self {
             Self::Idle(time) => time.0 <= 0.0,
-            Self::Requests(count) => count == 0,
+            Self::Requests(requests) => requests.least == 0 && requests.time.0 <= 0.0,
         }
     }
 }
@@ -70,6 +103,14 @@ impl Work {
 mod tests {
     use super::*;
     use crate::config::component::load::LoadConfig;
+    use crate::config::component::scenario::InputShapes;
+
+    fn requests(plan: &Plan, phase: usize) -> (u64, Option<u64>) {
+        match plan.phases[phase].work {
+            Work::Requests(requests) => (requests.least, requests.short_from),
+            Work::Idle(_) => panic!("{plan:?}"),
+        }
+    }
 
     fn phases(plan: &Plan) -> Vec<Phase> {
         plan.phases.iter().map(|planned| planned.phase).collect()
@@ -82,7 +123,7 @@ mod tests {
             phases(&plan),
             [Phase::IdleBefore, Phase::Warmup, Phase::Measure, Phase::IdleAfter]
         );
-        assert_eq!(plan.phases[1].work, Work::Requests(1));
+        assert_eq!(requests(&plan, 1), (1, None));
     }
 
     #[test]
@@ -91,8 +132,31 @@ mod tests {
         config.scenario.load = LoadConfig::Concurrency { concurrency: 8 };
         config.scenario.warmup_rounds = 2;
         let plan = Plan::new(&config, 100);
-        assert_eq!(plan.phases[1].work, Work::Requests(16));
+        assert_eq!(requests(&plan, 1), (16, None));
         assert_eq!(plan.permits.in_flight, 8);
+    }
+
+    #[test]
+    fn a_batch_is_as_many_requests_in_flight() {
+        let mut config = BenchmarkConfig::default();
+        config.scenario.input_shapes =
+            Some(InputShapes { batch_size: Some(4), ..InputShapes::default() });
+        config.scenario.iterations = Some(10);
+        config.scenario.duration_s = Some(30.0);
+        config.scenario.warmup_runs = 5;
+        let plan = Plan::new(&config, 3);
+        assert_eq!(plan.permits.in_flight, 4);
+        assert_eq!(requests(&plan, 1), (24, Some(4)), "a full round, then five short ones");
+        assert_eq!(plan.measured_requests, 40);
+        let Work::Requests(measured) = plan.phases[2].work else { panic!("{plan:?}") };
+        assert_eq!(measured.time, Seconds(30.0));
+    }
+
+    #[test]
+    fn a_duration_alone_does_not_ask_for_every_prompt() {
+        let mut config = BenchmarkConfig::default();
+        config.scenario.duration_s = Some(1.0);
+        assert_eq!(Plan::new(&config, 1_000_000).measured_requests, 1);
     }
 
     #[test]

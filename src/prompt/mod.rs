@@ -18,10 +18,12 @@ pub enum Prompt {
     Text(String),
     /// A conversation that the model is to continue.
     Chat(Vec<ChatMessage>),
+    /// Token ids, for the model as they are; neither text nor a conversation.
+    Tokens(Vec<u32>),
 }
 
 impl Prompt {
-    /// As a conversation: plain text becomes one user message.
+    /// As a conversation: plain text becomes one user message, token ids are none.
     #[must_use]
     pub fn messages(&self) -> Vec<ChatMessage> {
         match self {
@@ -29,10 +31,11 @@ impl Prompt {
                 vec![ChatMessage { role: "user".to_owned(), content: text.clone() }]
             }
             Self::Chat(messages) => messages.clone(),
+            Self::Tokens(_) => Vec::new(),
         }
     }
 
-    /// As plain text: a conversation's contents, a blank line between.
+    /// As plain text: a conversation's contents, a blank line between. Token ids have no text without a tokenizer.
     #[must_use]
     pub fn text(&self) -> String {
         match self {
@@ -42,6 +45,7 @@ impl Prompt {
                 .map(|message| message.content.as_str())
                 .collect::<Vec<_>>()
                 .join("\n\n"),
+            Self::Tokens(_) => String::new(),
         }
     }
 }

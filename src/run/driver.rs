@@ -12,7 +12,8 @@ use super::recorder::{Identity, Recorder, cancelled};
 use crate::backend::{Backend, BackendError, Completion, GenerateRequest};
 use crate::clock;
 use crate::config::component::scenario::{GenerateKwargs, ScenarioConfig};
-use crate::dataset::Sample;
+use crate::dataset::{Prompts, Stream};
+use crate::plan::Requests;
 use crate::record::{Event, FailureClass, Phase, RequestRecord, StopReason};
 use crate::units::{Nanos, Seconds};
 
@@ -22,8 +23,10 @@ const MOST_BACKOFF: Seconds = Seconds(30.0);
 /// Everything the requests of a run share.
 pub(super) struct Driver {
     pub backend: Arc<dyn Backend>,
-    pub samples: Vec<Sample>,
+    pub prompts: Prompts,
     pub params: Arc<GenerateKwargs>,
+    /// Of short warm-up requests.
+    pub short_params: Arc<GenerateKwargs>,
     pub truncate: bool,
     pub limits: Limits,
     pub journal: Journal,
@@ -40,6 +43,24 @@ pub(super) struct Limits {
     keep_output: bool,
 }
 
+/// The requests of a phase, taken one by one.
+struct Queue {
+    phase: Phase,
+    requests: Requests,
+    next: AtomicU64,
+    from: Nanos,
+}
+
+impl Queue {
+    /// The position of the next request, if there is one.
+    fn take(&self) -> Option<u64> {
+        let index = self.next.fetch_add(1, Ordering::Relaxed);
+        let goes_on =
+            index < self.requests.least || clock::now().since(self.from) < self.requests.time;
+        goes_on.then_some(index)
+    }
+}
+
 impl Limits {
     pub(super) const fn new(scenario: &ScenarioConfig) -> Self {
         Self {
@@ -52,16 +73,21 @@ impl Limits {
 }
 
 impl Driver {
-    /// Sends `count` requests, `in_flight` at a time, and returns when all have ended.
-    pub(super) async fn send(self: &Arc<Self>, phase: Phase, count: u64, in_flight: u32) {
-        let next = Arc::new(AtomicU64::new(0));
-        let mut workers = JoinSet::new();
-        for _ in 0..u64::from(in_flight).min(count) {
+    /// Sends the requests of a phase, `in_flight` at a time, and returns when all have ended.
+    pub(super) async fn send(self: &Arc<Self>, phase: Phase, requests: Requests, in_flight: u32) {
+        let queue =
+            Arc::new(Queue { phase, requests, next: AtomicU64::new(0), from: clock::now() });
+        let workers = match requests.time.0 > 0.0 {
+            true => u64::from(in_flight),
+            false => u64::from(in_flight).min(requests.least),
+        };
+        let mut ends = JoinSet::new();
+        for _ in 0..workers {
             let driver = Arc::clone(self);
-            let next = Arc::clone(&next);
-            workers.spawn(async move { driver.work(phase, count, &next).await });
+            let queue = Arc::clone(&queue);
+            ends.spawn(async move { driver.work(&queue).await });
         }
-        while let Some(ended) = workers.join_next().await {
+        while let Some(ended) = ends.join_next().await {
             if let Err(error) = ended
                 && error.is_panic()
             {
@@ -71,37 +97,44 @@ impl Driver {
     }
 
     /// One request after the other until none is left or the run is stopped.
-    async fn work(&self, phase: Phase, count: u64, next: &AtomicU64) {
+    async fn work(&self, queue: &Queue) {
         while self.control.reason().is_none() {
             if self.journal.has_failed() {
                 self.control.stop(StopReason::RecordsFailed);
                 return;
             }
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            if index >= count {
-                return;
-            }
-            let record = self.request(phase, index).await;
+            let Some(index) = queue.take() else { return };
+            let params = match queue.requests.short_from {
+                Some(from) if index >= from => &self.short_params,
+                _ => &self.params,
+            };
+            let Some(record) = self.request(queue.phase, index, params).await else { return };
             self.counters.ended(&record);
             self.control.count(record.is_ok());
             self.journal.write(Line::Request(Box::new(record)));
         }
     }
 
-    /// One request with its retries, up to its deadline.
-    async fn request(&self, phase: Phase, index: u64) -> RequestRecord {
-        let sample = self.sample(index);
+    /// One request with its retries, up to its deadline. `None` where there is no prompt.
+    async fn request(
+        &self,
+        phase: Phase,
+        index: u64,
+        params: &Arc<GenerateKwargs>,
+    ) -> Option<RequestRecord> {
+        let stream = if phase == Phase::Warmup { Stream::Warmup } else { Stream::Measure };
+        let sample = self.prompts.sample(stream, index)?.into_owned();
         let request = GenerateRequest {
             index,
-            prompt: sample.prompt.clone(),
-            params: Arc::clone(&self.params),
+            prompt: sample.prompt,
+            params: Arc::clone(params),
             truncate: self.truncate,
         };
         let scheduled = clock::now();
-        let identity = Identity { index, phase, prompt_id: sample.id.clone(), scheduled };
+        let identity = Identity { index, phase, prompt_id: sample.id, scheduled };
         let mut recorder = Recorder::new(
             self.limits.keep_output,
-            usize::try_from(self.params.max_new_tokens).unwrap_or(usize::MAX),
+            usize::try_from(params.max_new_tokens).unwrap_or(usize::MAX),
         );
         self.counters.sent();
         let mut retries = 0;
@@ -129,7 +162,7 @@ impl Driver {
             retries += 1;
             recorder.restart();
         };
-        recorder.finish(identity, retries, result)
+        Some(recorder.finish(identity, retries, result))
     }
 
     async fn attempt(
@@ -156,11 +189,5 @@ impl Driver {
         let limit = self.limits.deadline;
         BackendError::new(FailureClass::Deadline, format!("no complete answer within {limit}"))
             .hint("raise scenario.request_timeout_s, or ask for fewer tokens")
-    }
-
-    fn sample(&self, index: u64) -> &Sample {
-        // A dataset is never empty here, and the remainder fits a usize because the length does.
-        let position = index % self.samples.len() as u64;
-        &self.samples[usize::try_from(position).unwrap_or(0)]
     }
 }

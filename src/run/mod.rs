@@ -8,6 +8,7 @@ mod control;
 mod driver;
 mod folder;
 mod host;
+mod isolation;
 mod journal;
 mod metering;
 mod prepare;
@@ -25,16 +26,21 @@ pub use journal::JournalError;
 pub use prepare::{Prepared, open_request, prepare};
 pub use progress::{Live, Observer, Silent, Snapshot};
 
-use crate::backend::{BackendError, CheckReport, Host};
+use crate::backend::{BackendError, Host};
 use crate::clock::{self, Anchor};
 use crate::config::Environment;
+use crate::config::component::scenario::GenerateKwargs;
+use crate::dataset::Prompts;
 use crate::error::Problem;
 use crate::meter::Sampler;
-use crate::plan::{PlannedPhase, Work};
-use crate::record::{Event, EventRecord, Manifest, Phase, RECORD_VERSION, StopReason, files};
+use crate::plan::{PlannedPhase, SHORT_TOKENS, Work};
+use crate::record::{
+    BackendInfo, Event, EventRecord, Manifest, Phase, RECORD_VERSION, StopReason, Warning, files,
+};
 use crate::units::{Nanos, Seconds};
 use control::{Control, SignalGuard, Stopped};
 use driver::{Driver, Limits};
+use isolation::{Verdict, When};
 use journal::{Journal, Line};
 use metering::Metering;
 use progress::Counters;
@@ -64,6 +70,8 @@ pub struct RunEnd {
     pub stopped: Option<StopReason>,
     /// Why records were lost, if they were.
     pub journal_error: Option<JournalError>,
+    /// Other processes on the GPUs after the run, where the config forbids them.
+    pub isolation: Option<Problem>,
 }
 
 /// Why a run did not begin.
@@ -72,6 +80,9 @@ pub enum RunError {
     /// The backend is not ready to answer.
     #[error("the backend is not ready: {0}")]
     Backend(BackendError),
+    /// Other processes are on the GPUs, and the config forbids it.
+    #[error("{}", .0.message)]
+    NotIsolated(Problem),
     /// Ctrl-C before anything was measured.
     #[error("interrupted before anything was measured")]
     Interrupted,
@@ -94,6 +105,7 @@ impl RunError {
     pub fn problem(&self) -> Problem {
         match self {
             Self::Backend(error) => error.problem("backend"),
+            Self::NotIsolated(problem) => problem.clone(),
             Self::Folder { path, .. } => Problem::new(path, self.to_string())
                 .hint("set output_dir to a folder that can be written"),
             Self::Interrupted | Self::System(_) => Problem::new("run", self.to_string()),
@@ -153,8 +165,8 @@ async fn execute_here(mut prepared: Prepared, options: Options) -> Result<RunEnd
 
     let anchor = Anchor::take();
     ticker.phase(Phase::Load);
-    let report = match load(&prepared, &control).await {
-        Ok(report) => report,
+    let backend = match load(&mut prepared, &control).await {
+        Ok(backend) => backend,
         Err(error) => {
             ticker.stop();
             metering.stop();
@@ -163,7 +175,7 @@ async fn execute_here(mut prepared: Prepared, options: Options) -> Result<RunEnd
     };
     let loaded = clock::now();
 
-    let manifest = manifest(&mut prepared, report, anchor, options.git_commit.clone());
+    let manifest = manifest(&mut prepared, backend, anchor, options.git_commit.clone());
     for warning in &manifest.warnings {
         options.observer.warning(warning);
     }
@@ -175,7 +187,7 @@ async fn execute_here(mut prepared: Prepared, options: Options) -> Result<RunEnd
     journal.write(event_at(loaded, Event::PhaseEnd { phase: Phase::Load }));
 
     let phases = Phases {
-        driver: driver(&prepared, &journal, &control, &counters),
+        driver: driver(&mut prepared, &journal, &control, &counters),
         in_flight: prepared.plan.permits.in_flight,
         metering: &metering,
         ticker: &ticker,
@@ -190,33 +202,83 @@ async fn execute_here(mut prepared: Prepared, options: Options) -> Result<RunEnd
 
     ticker.stop();
     metering.stop();
+    let isolation = look_again(&prepared, &manifest, &journal, &options);
     if let Some(reason) = control.reason() {
         journal.event(Event::Stopped { reason });
     }
     journal.event(Event::Finished);
     drop(journal);
-    Ok(RunEnd { folder, stopped: control.reason(), journal_error: journal_thread.finish().err() })
+    let journal_error = journal_thread.finish().err();
+    Ok(RunEnd { folder, stopped: control.reason(), journal_error, isolation })
 }
 
-async fn load(prepared: &Prepared, control: &Control) -> Result<CheckReport, RunError> {
-    match control.unless_stopped(prepared.backend.check()).await {
-        Ok(Ok(report)) => Ok(report),
-        Ok(Err(error)) => Err(RunError::Backend(error)),
-        Err(Stopped) => Err(RunError::Interrupted),
+/// Gets the backend ready, and everything that depends on what it tells.
+async fn load(prepared: &mut Prepared, control: &Control) -> Result<BackendInfo, RunError> {
+    let report = match control.unless_stopped(prepared.backend.check()).await {
+        Ok(Ok(report)) => report,
+        Ok(Err(error)) => return Err(RunError::Backend(error)),
+        Err(Stopped) => return Err(RunError::Interrupted),
+    };
+    let mut backend = report.info;
+    if let Some(local) = prepared.config.metrics.server_is_local {
+        backend.local = local;
+        backend.local_reason = "metrics.server_is_local says so".to_owned();
     }
+    prepared.warnings.extend(report.warnings);
+    prepared.settle_prompts(&backend);
+    let metrics = &prepared.config.metrics;
+    match isolation::look(metrics, &prepared.inventory.devices, &backend, When::Before) {
+        Verdict::Fine => {}
+        Verdict::Warn(warning) => prepared.warnings.push(warning),
+        Verdict::Refuse(problem) => return Err(RunError::NotIsolated(problem)),
+    }
+    Ok(backend)
+}
+
+/// The same look after the run: whoever came meanwhile is in the figures.
+fn look_again(
+    prepared: &Prepared,
+    manifest: &Manifest,
+    journal: &Journal,
+    options: &Options,
+) -> Option<Problem> {
+    let metrics = &prepared.config.metrics;
+    let devices = &prepared.inventory.devices;
+    let (warning, problem) = match isolation::look(metrics, devices, &manifest.backend, When::After)
+    {
+        Verdict::Fine => return None,
+        Verdict::Warn(warning) => (warning, None),
+        Verdict::Refuse(problem) => {
+            let message = problem.message.clone();
+            (Warning::new("other_processes_on_gpu", message), Some(problem))
+        }
+    };
+    // What could not be told before cannot be told now, for the same reason.
+    if !manifest.warnings.contains(&warning) {
+        options.observer.warning(&warning);
+        journal.event(Event::Warning { warning });
+    }
+    problem
 }
 
 fn driver(
-    prepared: &Prepared,
+    prepared: &mut Prepared,
     journal: &Journal,
     control: &Control,
     counters: &Arc<Counters>,
 ) -> Arc<Driver> {
     let scenario = &prepared.config.scenario;
+    let params = &scenario.generate_kwargs;
+    let short = GenerateKwargs {
+        max_new_tokens: params.max_new_tokens.min(SHORT_TOKENS),
+        min_new_tokens: params.min_new_tokens.map(|least| least.min(SHORT_TOKENS)),
+        ..params.clone()
+    };
     Arc::new(Driver {
         backend: Arc::clone(&prepared.backend),
-        samples: prepared.samples.clone(),
-        params: Arc::new(scenario.generate_kwargs.clone()),
+        params: Arc::new(params.clone()),
+        short_params: Arc::new(short),
+        prompts: std::mem::replace(&mut prepared.prompts, Prompts::Listed(Vec::new())),
         truncate: scenario.truncation.is_on(),
         limits: Limits::new(scenario),
         journal: journal.clone(),
@@ -249,7 +311,7 @@ impl Phases<'_> {
             Work::Idle(time) => {
                 let _ = control.sleep(time).await;
             }
-            Work::Requests(count) => self.driver.send(phase, count, self.in_flight).await,
+            Work::Requests(requests) => self.driver.send(phase, requests, self.in_flight).await,
         }
         self.metering.edge();
         self.driver.journal.event(Event::PhaseEnd { phase });
@@ -259,7 +321,7 @@ impl Phases<'_> {
 const fn requests(work: Work) -> u64 {
     match work {
         Work::Idle(_) => 0,
-        Work::Requests(count) => count,
+        Work::Requests(requests) => requests.least,
     }
 }
 
@@ -269,22 +331,11 @@ fn event_at(at_ns: Nanos, event: Event) -> Line {
 
 fn manifest(
     prepared: &mut Prepared,
-    report: CheckReport,
+    backend: BackendInfo,
     anchor: Anchor,
     git_commit: Option<String>,
 ) -> Manifest {
-    let mut backend = report.info;
-    if let Some(local) = prepared.config.metrics.server_is_local {
-        backend.local = local;
-        backend.local_reason = "metrics.server_is_local says so".to_owned();
-    }
-    let mut warnings = std::mem::take(&mut prepared.warnings);
-    warnings.extend(report.warnings);
-    warnings.extend(prepare::foreign_processes(
-        &prepared.config.metrics,
-        &prepared.inventory.devices,
-        &backend,
-    ));
+    let warnings = std::mem::take(&mut prepared.warnings);
     let config = redacted_config(prepared);
     Manifest {
         record_version: RECORD_VERSION,

@@ -1,20 +1,20 @@
 //! Looks at everything a run needs, before anything is sent; every problem at once.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::{Lent, host};
 use crate::backend::Backend;
 use crate::carbon;
-use crate::config::component::metrics::MetricsConfig;
+use crate::config::component::scenario::ScenarioConfig;
 use crate::config::{BenchmarkConfig, Environment};
 use crate::dataset::hub::HubEnv;
-use crate::dataset::{self, Sample};
+use crate::dataset::{self, Generate, Generator, Prompts, Vocabulary};
 use crate::error::{Problem, Problems};
 use crate::meter::{self, Inventory, OpenRequest};
 use crate::plan::Plan;
-use crate::record::{BackendInfo, CarbonBasis, DatasetInfo, DeviceRef, HostInfo, Warning};
+use crate::record::{BackendInfo, CarbonBasis, DatasetInfo, HostInfo, Warning};
 use crate::registry::Registry;
 
 /// A run that can begin.
@@ -24,7 +24,9 @@ pub struct Prepared {
     /// What will be done.
     pub plan: Plan,
     /// The prompts.
-    pub samples: Vec<Sample>,
+    pub prompts: Prompts,
+    /// What makes them, where they are made: again when the backend has told its vocabulary.
+    pub generator: Option<Generator>,
     /// Where they came from.
     pub dataset: DatasetInfo,
     /// Who answers.
@@ -49,28 +51,26 @@ pub fn prepare(
     environment: &Environment,
 ) -> Result<Prepared, Problems> {
     let mut problems = crate::config::check(&config);
-    let loaded = keep(
-        dataset::load(&config.scenario, &registry.datasets, &hub_env(environment))
-            .map_err(|error| error.problem().into()),
-        &mut problems,
-    );
+    let found = keep(find_prompts(&config, registry, environment), &mut problems);
     let carbon = keep(carbon::resolve(&config.metrics), &mut problems);
     let backend = keep(build_backend(&config, registry, environment), &mut problems);
     let mut inventory = meter::open_all(&registry.meters, &open_request(&config, environment));
     add(&mut problems, std::mem::take(&mut inventory.problems));
-    let (Some(loaded), Some(carbon), Some(backend), true) =
-        (loaded, carbon, backend, problems.0.is_empty())
+    let (Some(found), Some(carbon), Some(backend), true) =
+        (found, carbon, backend, problems.0.is_empty())
     else {
         return Err(problems);
     };
-    let plan = Plan::new(&config, loaded.samples.len() as u64);
-    let mut warnings = loaded.warnings;
+    let plan = Plan::new(&config, found.count);
+    let mut warnings = found.warnings;
+    warnings.extend(batch_warning(&config.scenario));
     warnings.append(&mut inventory.warnings);
     let host = host::look(Path::new(&config.metrics.procfs_root), inventory.devices.clone());
     Ok(Prepared {
         plan,
-        samples: loaded.samples,
-        dataset: loaded.info,
+        prompts: found.prompts,
+        generator: found.generator,
+        dataset: found.info,
         backend,
         inventory,
         carbon,
@@ -78,6 +78,105 @@ pub fn prepare(
         warnings,
         config,
     })
+}
+
+/// The prompts of a config.
+struct Found {
+    prompts: Prompts,
+    generator: Option<Generator>,
+    /// How many there are, or for generated ones, how many are asked for.
+    count: u64,
+    info: DatasetInfo,
+    warnings: Vec<Warning>,
+}
+
+fn find_prompts(
+    config: &BenchmarkConfig,
+    registry: &Registry,
+    environment: &Environment,
+) -> Result<Found, Problems> {
+    let scenario = &config.scenario;
+    let env = hub_env(environment);
+    let named = |generator: &&Generator| generator.name == scenario.dataset_name;
+    if let Some(generator) = registry.generators.iter().find(named) {
+        let source = (generator.open)(scenario, vocabulary(config, &env));
+        let count = scenario.num_samples.and_then(|count| u64::try_from(count).ok()).unwrap_or(0);
+        return Ok(Found {
+            info: generated_info(scenario, source.as_ref()),
+            prompts: Prompts::Generated(source),
+            generator: Some(*generator),
+            count,
+            warnings: Vec::new(),
+        });
+    }
+    let loaded = dataset::load(scenario, &registry.datasets, &env)
+        .map_err(|error| Problems::from(error.problem()))?;
+    Ok(Found {
+        count: loaded.samples.len() as u64,
+        prompts: Prompts::Listed(loaded.samples),
+        generator: None,
+        info: loaded.info,
+        warnings: loaded.warnings,
+    })
+}
+
+/// As stated, else as the model's own files tell, else assumed.
+fn vocabulary(config: &BenchmarkConfig, env: &HubEnv) -> Vocabulary {
+    if let Some(size) = config.scenario.input_shapes.as_ref().and_then(|shapes| shapes.vocab_size) {
+        return Vocabulary::told(size, "scenario.input_shapes.vocab_size");
+    }
+    Vocabulary::of_model(config.backend.model(), config.backend.revision(), env)
+        .unwrap_or_else(Vocabulary::assumed)
+}
+
+fn generated_info(scenario: &ScenarioConfig, source: &dyn Generate) -> DatasetInfo {
+    DatasetInfo {
+        name: scenario.dataset_name.clone(),
+        origin: source.origin(),
+        revision: None,
+        files: BTreeMap::new(),
+        rows: 0,
+        used: 0,
+    }
+}
+
+impl Prepared {
+    /// Generated prompts stay within the vocabulary that the backend tells, unless the config states one.
+    pub(super) fn settle_prompts(&mut self, told: &BackendInfo) {
+        let scenario = &self.config.scenario;
+        let stated =
+            scenario.input_shapes.as_ref().is_some_and(|shapes| shapes.vocab_size.is_some());
+        let size = told.details.get(VOCABULARY).and_then(serde_json::Value::as_u64);
+        if let (Some(generator), Some(size), false) =
+            (self.generator, size.and_then(|size| u32::try_from(size).ok()), stated)
+        {
+            let vocabulary = Vocabulary::told(size, format!("told by {}", told.kind));
+            self.prompts = Prompts::Generated((generator.open)(scenario, vocabulary));
+        }
+        if let Prompts::Generated(source) = &self.prompts {
+            self.dataset = DatasetInfo {
+                used: self.plan.measured_requests,
+                rows: self.plan.measured_requests,
+                ..generated_info(scenario, source.as_ref())
+            };
+            self.warnings.extend(source.vocabulary().warning());
+        }
+    }
+}
+
+/// Where backends tell their model's vocabulary, in [`BackendInfo::details`].
+const VOCABULARY: &str = "vocab_size";
+
+/// A batch is run as requests side by side: whoever compares figures should know.
+fn batch_warning(scenario: &ScenarioConfig) -> Option<Warning> {
+    let size = scenario.batch_size()?;
+    Some(Warning::new(
+        "batch_as_concurrency",
+        format!(
+            "batch_size {size} was run as {size} requests in flight: the engine batches them itself, \
+             and the next leaves when one ends"
+        ),
+    ))
 }
 
 fn keep<T>(result: Result<T, Problems>, problems: &mut Problems) -> Option<T> {
@@ -125,31 +224,4 @@ pub fn open_request<'c>(config: &'c BenchmarkConfig, environment: &Environment) 
         cuda_visible_devices: environment.var("CUDA_VISIBLE_DEVICES"),
         cuda_device_order: environment.var("CUDA_DEVICE_ORDER"),
     }
-}
-
-/// Processes on the selected GPUs that are not the server's: their energy would be charged to it.
-pub(super) fn foreign_processes(
-    metrics: &MetricsConfig,
-    devices: &[DeviceRef],
-    backend: &BackendInfo,
-) -> Option<Warning> {
-    if !backend.local || backend.pids.is_empty() || devices.is_empty() {
-        return None;
-    }
-    // A driver that does not tell, or a container where process ids mean something else, proves nothing.
-    let processes = meter::nvml::compute_pids(metrics, devices).ok()?;
-    let own = host::with_descendants(Path::new(&metrics.procfs_root), &backend.pids);
-    let foreign: BTreeSet<u32> =
-        processes.into_iter().flat_map(|gpu| gpu.pids).filter(|pid| !own.contains(pid)).collect();
-    (!foreign.is_empty()).then(|| {
-        let pids: Vec<String> = foreign.iter().map(u32::to_string).collect();
-        Warning::new(
-            "other_processes_on_gpu",
-            format!(
-                "processes that are not the server's use the selected GPUs (pid {}): \
-                 their energy is counted too",
-                pids.join(", ")
-            ),
-        )
-    })
 }

@@ -32,8 +32,14 @@ pub struct ScriptedBackend {
     pub by_index: BTreeMap<u64, Script>,
     /// Error of the check.
     pub check_error: Option<BackendError>,
+    /// Processes that the check names as the backend's.
+    pub pids: Vec<u32>,
+    /// The vocabulary that the check tells.
+    pub vocab_size: Option<u32>,
     /// Attempts made, by position.
     pub attempts: Mutex<BTreeMap<u64, usize>>,
+    /// Every request that came, in order.
+    pub requests: Mutex<Vec<GenerateRequest>>,
 }
 
 impl ScriptedBackend {
@@ -45,6 +51,22 @@ impl ScriptedBackend {
 
     fn script(&self, index: u64) -> &Script {
         self.by_index.get(&index).unwrap_or(&self.script)
+    }
+
+    fn info(&self) -> BackendInfo {
+        let vocabulary = self.vocab_size.map(|size| ("vocab_size".to_owned(), size.into()));
+        BackendInfo {
+            kind: "scripted".to_owned(),
+            model: "script".to_owned(),
+            endpoint: None,
+            server: None,
+            server_version: None,
+            weights: Weights::Synthetic,
+            local: true,
+            local_reason: "in this process".to_owned(),
+            pids: self.pids.clone(),
+            details: vocabulary.into_iter().collect(),
+        }
     }
 
     /// The error planted for this attempt, if any.
@@ -62,7 +84,7 @@ impl Backend for ScriptedBackend {
         Box::pin(async {
             match &self.check_error {
                 Some(error) => Err(error.clone()),
-                None => Ok(CheckReport { info: info(), warnings: Vec::new() }),
+                None => Ok(CheckReport { info: self.info(), warnings: Vec::new() }),
             }
         })
     }
@@ -74,6 +96,9 @@ impl Backend for ScriptedBackend {
     ) -> BoxFuture<'a, Result<Completion, BackendError>> {
         Box::pin(async move {
             let script = self.script(request.index);
+            if let Ok(mut requests) = self.requests.lock() {
+                requests.push(request.clone());
+            }
             sink.event(clock::now(), StreamEvent::Sent);
             if let Some(error) = self.planted(request.index) {
                 return Err(error);
@@ -110,20 +135,5 @@ fn completion(tokens: u64) -> Completion {
         },
         finish_reason: Some("length".to_owned()),
         server_timings: None,
-    }
-}
-
-fn info() -> BackendInfo {
-    BackendInfo {
-        kind: "scripted".to_owned(),
-        model: "script".to_owned(),
-        endpoint: None,
-        server: None,
-        server_version: None,
-        weights: Weights::Synthetic,
-        local: true,
-        local_reason: "in this process".to_owned(),
-        pids: Vec::new(),
-        details: BTreeMap::new(),
     }
 }

@@ -148,7 +148,7 @@ impl FakeNvml {
     pub const UUIDS: [&str; 2] =
         ["GPU-4f1ca111-0000-0000-0000-000000000000", "GPU-4f2cb222-0000-0000-0000-000000000000"];
     /// Processes that compute on each.
-    pub const PIDS: [&[u32]; 2] = [&[4242], &[]];
+    pub const PIDS: [&[u32]; 2] = [&[4242, 4343], &[]];
 
     /// Compiles it with the C compiler (`cc`) into a folder and returns the library's path.
     ///
@@ -238,9 +238,9 @@ ret nvmlDeviceGetMigMode(dev device, u32 *current, u32 *pending) {
   return UNSUPPORTED;
 }
 ret nvmlDeviceGetComputeRunningProcesses_v3(dev device, u32 *count, struct process *processes) {
-  u32 running = at(device) == 0;
+  u32 running = at(device) == 0 ? 2 : 0;
   if (*count < running || (running && !processes)) { *count = running; return TOO_SMALL; }
-  if (running) { memset(processes, 0, sizeof *processes); processes[0].pid = 4242; }
+  if (running) { memset(processes, 0, 2 * sizeof *processes); processes[0].pid = 4242; processes[1].pid = 4343; }
   *count = running; return OK;
 }
 "#;

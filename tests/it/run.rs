@@ -1,18 +1,23 @@
 //! A run from config to records, with a scripted backend.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ai_energy_benchmarks::backend::BackendError;
-use ai_energy_benchmarks::config::component::backend::{BackendConfig, VllmConfig};
+use ai_energy_benchmarks::backend::{BackendError, GenerateRequest};
+use ai_energy_benchmarks::config::component::backend::{Api, BackendConfig, VllmConfig};
 use ai_energy_benchmarks::config::component::load::LoadConfig;
+use ai_energy_benchmarks::config::component::metrics::DeviceIsolation;
+use ai_energy_benchmarks::config::component::scenario::InputShapes;
 use ai_energy_benchmarks::config::{BenchmarkConfig, Environment};
+use ai_energy_benchmarks::prompt::Prompt;
 use ai_energy_benchmarks::record::{Event, FailureClass, Outcome, Phase, RunRecords, StopReason};
 use ai_energy_benchmarks::registry::Registry;
 use ai_energy_benchmarks::run::{self, Folder, Options, Prepared, RunEnd, RunError, Silent};
 use ai_energy_benchmarks::units::Seconds;
 use ai_energy_benchmarks_testkit::backend::{Script, ScriptedBackend};
+use ai_energy_benchmarks_testkit::fixtures::FakeNvml;
 
 /// Ten prompts, no pauses, against a server that is never asked: the scripted backend stands in.
 fn config() -> BenchmarkConfig {
@@ -31,10 +36,10 @@ fn config() -> BenchmarkConfig {
     config
 }
 
-fn prepared(config: BenchmarkConfig, backend: ScriptedBackend) -> Prepared {
+fn prepared(config: BenchmarkConfig, backend: impl Into<Arc<ScriptedBackend>>) -> Prepared {
     let mut prepared = run::prepare(config, &Registry::with_defaults(), &Environment::default())
         .expect("a valid config");
-    prepared.backend = Arc::new(backend);
+    prepared.backend = backend.into();
     prepared
 }
 
@@ -47,7 +52,10 @@ fn options(base: &Path) -> Options {
     }
 }
 
-fn execute(config: BenchmarkConfig, backend: ScriptedBackend) -> (RunEnd, RunRecords) {
+fn execute(
+    config: BenchmarkConfig,
+    backend: impl Into<Arc<ScriptedBackend>>,
+) -> (RunEnd, RunRecords) {
     let base = tempfile::tempdir().unwrap();
     let end = run::execute(prepared(config, backend), options(base.path())).expect("a run");
     let records = RunRecords::read(&end.folder).expect("a run folder");
@@ -217,4 +225,141 @@ fn all_problems_of_a_config_are_reported_together() {
     ] {
         assert!(places.contains(&place), "{place} in {places:?}");
     }
+}
+
+fn random(config: &mut BenchmarkConfig, shapes: InputShapes) {
+    config.scenario.dataset_name = "random_tokens".to_owned();
+    config.scenario.num_samples = None;
+    config.scenario.input_shapes = Some(shapes);
+    let BackendConfig::Vllm(vllm) = &mut config.backend else { panic!("vllm") };
+    vllm.api = Api::Completions;
+}
+
+fn tokens(request: &GenerateRequest) -> &[u32] {
+    let Prompt::Tokens(ids) = &request.prompt else { panic!("{request:?}") };
+    ids
+}
+
+#[test]
+fn generated_prompts_come_in_batches_after_short_warm_ups() {
+    let mut config = config();
+    let shapes =
+        InputShapes { batch_size: Some(3), sequence_length: Some(16), ..InputShapes::default() };
+    random(&mut config, shapes);
+    config.scenario.iterations = Some(4);
+    config.scenario.warmup_runs = 2;
+    config.scenario.generate_kwargs.max_new_tokens = 7;
+    config.scenario.generate_kwargs.min_new_tokens = Some(7);
+    let backend = Arc::new(ScriptedBackend {
+        vocab_size: Some(99),
+        ..ScriptedBackend::steady(1, Duration::from_millis(1))
+    });
+    let (_, records) = execute(config, Arc::clone(&backend));
+    let of = |phase| records.requests.iter().filter(move |request| request.phase == phase);
+    assert_eq!((of(Phase::Warmup).count(), of(Phase::Measure).count()), (9, 12));
+    assert_eq!(records.manifest.planned_requests, 12);
+    let sent = backend.requests.lock().unwrap().clone();
+    let short = sent.iter().filter(|request| request.params.max_new_tokens == 2);
+    assert!(short.clone().all(|request| request.params.min_new_tokens == Some(2)));
+    assert_eq!(short.count(), 6);
+    assert!(sent.iter().all(|request| tokens(request).len() == 16));
+    assert!(sent.iter().all(|request| tokens(request).iter().all(|id| *id < 99)));
+    let different: BTreeSet<&[u32]> = sent.iter().map(tokens).collect();
+    assert_eq!(different.len(), 21, "a server's cache never knows a prompt");
+    assert!(records.manifest.dataset.origin.contains("below 99"), "{:?}", records.manifest.dataset);
+    let codes: Vec<&str> =
+        records.manifest.warnings.iter().map(|warning| warning.code.as_str()).collect();
+    assert_eq!(codes, ["batch_as_concurrency"]);
+}
+
+#[test]
+fn an_assumed_vocabulary_is_told_and_a_stated_one_wins() {
+    let told = |vocab_size| {
+        let mut config = config();
+        let shapes = InputShapes { sequence_length: Some(4), vocab_size, ..InputShapes::default() };
+        random(&mut config, shapes);
+        config.scenario.iterations = Some(1);
+        let backend =
+            ScriptedBackend { vocab_size: None, ..ScriptedBackend::steady(1, Duration::ZERO) };
+        let (_, records) = execute(config, backend);
+        let assumed =
+            records.manifest.warnings.iter().any(|warning| warning.code == "vocabulary_assumed");
+        (assumed, records.manifest.dataset.origin)
+    };
+    let (assumed, origin) = told(None);
+    assert!(assumed && origin.contains("32000"), "{origin}");
+    let (assumed, origin) = told(Some(500));
+    assert!(!assumed && origin.contains("below 500"), "{origin}");
+}
+
+#[test]
+fn a_duration_goes_on_beyond_the_rounds_and_repeats_the_prompts() {
+    let mut config = config();
+    config.scenario.num_samples = Some(2);
+    config.scenario.iterations = Some(1);
+    config.scenario.duration_s = Some(0.2);
+    let (_, records) = execute(config, ScriptedBackend::steady(1, Duration::from_millis(2)));
+    let measured: Vec<_> =
+        records.requests.iter().filter(|request| request.phase == Phase::Measure).collect();
+    assert!(measured.len() > 2, "{}", measured.len());
+    let first = measured.iter().map(|request| request.sent_ns).min().unwrap();
+    let last = measured.iter().map(|request| request.end_ns).max().unwrap();
+    assert!(last.since(first) >= Seconds(0.15), "{:?}", last.since(first));
+    let names: BTreeSet<&str> = measured.iter().map(|request| request.prompt_id.as_str()).collect();
+    assert_eq!(names.len(), 2);
+}
+
+/// A machine with two GPUs whose driver lists processes; `pids` are the server's.
+fn isolated(
+    isolation: Option<DeviceIsolation>,
+    pids: &[u32],
+    folder: &Path,
+) -> Result<(RunEnd, RunRecords), RunError> {
+    let mut config = config();
+    config.metrics.gpu = true;
+    config.metrics.nvml_library = Some(FakeNvml::default().build(folder));
+    config.metrics.device_isolation = isolation;
+    let backend =
+        ScriptedBackend { pids: pids.to_vec(), ..ScriptedBackend::steady(1, Duration::ZERO) };
+    let end = run::execute(prepared(config, backend), options(folder))?;
+    let records = RunRecords::read(&end.folder).expect("a run folder");
+    Ok((end, records))
+}
+
+fn cautions(records: &RunRecords, code: &str) -> usize {
+    let events = records.events.iter().filter_map(|record| match &record.event {
+        Event::Warning { warning } => Some(warning),
+        _ => None,
+    });
+    records.manifest.warnings.iter().chain(events).filter(|warning| warning.code == code).count()
+}
+
+#[test]
+fn other_processes_on_the_gpus_are_told_before_and_after_or_forbid_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let listed: Vec<u32> = FakeNvml::PIDS.iter().flat_map(|pids| pids.iter().copied()).collect();
+    let (server, others) = listed.split_first().expect("the fake lists processes");
+    assert!(!others.is_empty());
+    // The driver shows the server, so its numbers are ours, and the others are not the server's.
+    for isolation in [None, Some(DeviceIsolation::Warn), Some(DeviceIsolation::Kill)] {
+        let (end, records) = isolated(isolation, &[*server], folder.path()).unwrap();
+        assert_eq!(cautions(&records, "other_processes_on_gpu"), 2, "{isolation:?}");
+        assert_eq!(end.isolation, None);
+    }
+    let refused = isolated(Some(DeviceIsolation::Error), &[*server], folder.path());
+    assert!(matches!(refused, Err(RunError::NotIsolated(_))));
+    // All of them the server's: nothing to say.
+    let (end, records) = isolated(Some(DeviceIsolation::Error), &listed, folder.path()).unwrap();
+    assert_eq!(cautions(&records, "other_processes_on_gpu"), 0);
+    assert_eq!(cautions(&records, "isolation_not_checked"), 0);
+    assert_eq!(end.isolation, None);
+}
+
+#[test]
+fn isolation_that_cannot_be_checked_is_told_where_it_was_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, records) = isolated(Some(DeviceIsolation::Error), &[], folder.path()).unwrap();
+    assert_eq!(cautions(&records, "isolation_not_checked"), 1);
+    let (_, records) = isolated(None, &[], folder.path()).unwrap();
+    assert_eq!(cautions(&records, "isolation_not_checked"), 0);
 }

@@ -66,6 +66,9 @@ fn report(end: &RunEnd, config: &BenchmarkConfig, json: bool) -> Exit {
     if let Some(error) = &end.journal_error {
         terminal::note(&format!("error: {error}; the report covers what was written before"));
     }
+    if let Some(problem) = &end.isolation {
+        terminal::note(&format!("error: {problem}"));
+    }
     let findings = analysis::analyse(&records);
     let written = report::write_all(
         &findings,
@@ -108,7 +111,7 @@ fn exit(end: &RunEnd, findings: &Findings, reported: bool) -> Exit {
         Some(StopReason::Interrupted) => Exit::Interrupted,
         _ if counts.succeeded == 0 => Exit::RunFailed,
         Some(StopReason::ConsecutiveFailures | StopReason::RecordsFailed) => Exit::WithFailures,
-        None if counts.failed > 0 || !reported => Exit::WithFailures,
+        None if counts.failed > 0 || !reported || end.isolation.is_some() => Exit::WithFailures,
         None => Exit::Ok,
     }
 }

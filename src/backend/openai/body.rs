@@ -15,6 +15,7 @@ use crate::backend::{BackendError, GenerateRequest};
 use crate::config::component::backend::{Api, VllmConfig};
 use crate::config::component::scenario::GenerateKwargs;
 use crate::error::Problem;
+use crate::prompt::Prompt;
 use crate::record::FailureClass;
 
 /// Fields of a request and the config key that each comes from.
@@ -52,10 +53,22 @@ pub(super) fn request(
 ) -> Result<Bytes, BackendError> {
     let mut body = Map::new();
     body.insert("model".to_owned(), Value::from(config.model.as_str()));
-    match config.api {
-        Api::Chat => body.insert("messages".to_owned(), json!(request.prompt.messages())),
-        Api::Completions => body.insert("prompt".to_owned(), Value::from(request.prompt.text())),
-    };
+    match (config.api, &request.prompt) {
+        (Api::Completions, Prompt::Tokens(ids)) => {
+            body.insert("prompt".to_owned(), json!(ids));
+        }
+        (Api::Chat, Prompt::Tokens(_)) => {
+            let message = "token ids cannot be sent as a conversation";
+            return Err(BackendError::new(FailureClass::Protocol, message)
+                .hint("set backend.api to completions"));
+        }
+        (Api::Chat, prompt) => {
+            body.insert("messages".to_owned(), json!(prompt.messages()));
+        }
+        (Api::Completions, prompt) => {
+            body.insert("prompt".to_owned(), Value::from(prompt.text()));
+        }
+    }
     body.insert("stream".to_owned(), Value::from(config.stream));
     add_params(&mut body, &request.params);
     for (key, value) in &config.extra_body {
@@ -163,7 +176,7 @@ mod tests {
 
     use super::*;
     use crate::config::component::TextList;
-    use crate::prompt::{ChatMessage, Prompt};
+    use crate::prompt::ChatMessage;
 
     fn body(config: &VllmConfig, params: GenerateKwargs, prompt: Prompt) -> Value {
         let asked = GenerateRequest { index: 0, prompt, params: Arc::new(params), truncate: true };
@@ -192,6 +205,17 @@ mod tests {
             body(&plain, GenerateKwargs::default(), text()),
             json!({"model": "m", "prompt": "hi", "stream": false, "max_tokens": 100, "temperature": 0.0})
         );
+    }
+
+    #[test]
+    fn token_ids_go_as_they_are_and_never_as_a_conversation() {
+        let ids = Prompt::Tokens(vec![5, 0, 31_999]);
+        let plain = VllmConfig { api: Api::Completions, ..config() };
+        let sent = body(&plain, GenerateKwargs::default(), ids.clone());
+        assert_eq!(sent["prompt"], json!([5, 0, 31_999]));
+        let params = Arc::new(GenerateKwargs::default());
+        let asked = GenerateRequest { index: 0, prompt: ids, params, truncate: true };
+        assert!(request(&config(), &asked).is_err());
     }
 
     #[test]

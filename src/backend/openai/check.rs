@@ -279,9 +279,12 @@ fn details_of(model: &Model) -> BTreeMap<String, Value> {
     // llama-server names its context `n_ctx`.
     note("max_model_len", model.max_model_len.as_ref().or_else(|| meta("n_ctx")));
     note("model_root", model.root.as_ref());
-    for (name, key) in
-        [("n_params", "n_params"), ("weights_bytes", "size"), ("weights_format", "ftype")]
-    {
+    for (name, key) in [
+        ("n_params", "n_params"),
+        ("vocab_size", "n_vocab"),
+        ("weights_bytes", "size"),
+        ("weights_format", "ftype"),
+    ] {
         note(name, meta(key));
     }
     details

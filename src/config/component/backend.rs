@@ -50,6 +50,16 @@ impl BackendConfig {
         }
     }
 
+    /// Revision of a HuggingFace model, where one is asked for.
+    #[must_use]
+    pub fn revision(&self) -> Option<&str> {
+        match self {
+            Self::Candle(config) => config.revision.as_deref(),
+            Self::Vllm(_) => None,
+            Self::Pytorch(config) => config.revision.as_deref(),
+        }
+    }
+
     /// The GPUs asked for.
     #[must_use]
     pub const fn device_ids(&self) -> Option<&DeviceIds> {

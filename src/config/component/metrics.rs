@@ -3,6 +3,18 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// What happens when other processes use the GPUs whose energy is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DeviceIsolation {
+    /// Before the run: it does not begin. After it: the run counts as one with failures.
+    Error,
+    /// A caution in the report.
+    Warn,
+    /// As `warn`: no process of others is ever ended, and the caution says so.
+    Kill,
+}
+
 /// What is metered and how emissions are counted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -32,6 +44,9 @@ pub struct MetricsConfig {
     pub ram: bool,
     /// The server runs on this machine, though its address does not show it (or does not, though it does).
     pub server_is_local: Option<bool>,
+    /// Check before the run and after it that no other process uses the selected GPUs: `error` or `warn`; `kill` warns.
+    /// Default: a caution where it can be told, and none where it cannot.
+    pub device_isolation: Option<DeviceIsolation>,
     /// Seconds between reads of a sensor that has no better cadence of its own.
     pub sample_period_s: f64,
     /// Thermal design power of one processor in watts, for the CPU load model. Default: the table's.
@@ -61,6 +76,7 @@ impl Default for MetricsConfig {
             cpu: true,
             ram: true,
             server_is_local: None,
+            device_isolation: None,
             sample_period_s: 1.0,
             cpu_tdp_w: None,
             ram_power_w: None,

@@ -9,11 +9,15 @@ use serde_json::Value;
 use super::load::LoadConfig;
 use super::{BoolOrText, TextList};
 
+/// The dataset of generated prompts.
+pub const RANDOM_TOKENS: &str = "random_tokens";
+
 /// What is asked of the model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ScenarioConfig {
-    /// `builtin`, a file (`.jsonl .json .csv .parquet .txt`), a folder, or a HuggingFace dataset id.
+    /// `builtin`, a file (`.jsonl .json .csv .parquet .txt`), a folder, a HuggingFace dataset id, or `random_tokens`
+    /// (see `input_shapes`).
     pub dataset_name: String,
     /// Configuration (subset) of a HuggingFace dataset.
     pub dataset_config: Option<String>,
@@ -31,14 +35,22 @@ pub struct ScenarioConfig {
     pub reasoning: BoolOrText,
     /// Parameters of the model's reasoning.
     pub reasoning_params: Option<BTreeMap<String, Value>>,
-    /// Shapes of generated inputs; `batch_size` other than 1 is not built yet.
+    /// Shapes of inputs: how many side by side, and how long generated ones are.
     pub input_shapes: Option<InputShapes>,
     /// How the answer is generated.
     pub generate_kwargs: GenerateKwargs,
     /// When requests leave.
     pub load: LoadConfig,
+    /// Rounds to measure at least; a round is as many requests as are in flight. Prompts repeat when they run out.
+    /// Default: every prompt once.
+    pub iterations: Option<u64>,
+    /// Seconds to measure at least: requests leave until this time has passed and `iterations` are done.
+    /// Default: no such time.
+    pub duration_s: Option<f64>,
     /// Rounds of warm-up requests at the measured concurrency, before the measurement. 0 for none.
     pub warmup_rounds: u32,
+    /// Further rounds of warm-up that generate two tokens a request, as optimum-benchmark's do.
+    pub warmup_runs: u32,
     /// Seconds of idling before and after, to know the baseline.
     pub idle_s: f64,
     /// Deadline of one request in seconds.
@@ -68,7 +80,10 @@ impl Default for ScenarioConfig {
             input_shapes: None,
             generate_kwargs: GenerateKwargs::default(),
             load: LoadConfig::default(),
+            iterations: None,
+            duration_s: None,
             warmup_rounds: 1,
+            warmup_runs: 0,
             idle_s: 3.0,
             request_timeout_s: 600.0,
             max_retries: 3,
@@ -83,10 +98,30 @@ impl Default for ScenarioConfig {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct InputShapes {
-    /// Prompts a batch. Default: 1.
+    /// Prompts a batch. A batch of N is run as N requests in flight, the next leaving when one ends, and the report
+    /// says so. Default: 1.
     pub batch_size: Option<u32>,
-    /// Tokens a generated prompt; not built yet.
+    /// Tokens a generated prompt (`dataset_name: random_tokens`), up to 4194304.
     pub sequence_length: Option<u32>,
+    /// Token ids of generated prompts are below this. Default: the model's vocabulary where its files or the backend
+    /// tell it, else 32000 with a caution.
+    pub vocab_size: Option<u32>,
+    /// Seed of generated prompts. Default: 42.
+    pub seed: Option<u64>,
+}
+
+impl ScenarioConfig {
+    /// Whether prompts are generated.
+    #[must_use]
+    pub fn is_random(&self) -> bool {
+        self.dataset_name == RANDOM_TOKENS
+    }
+
+    /// A batch size that stands for requests in flight.
+    #[must_use]
+    pub fn batch_size(&self) -> Option<u32> {
+        self.input_shapes.as_ref().and_then(|shapes| shapes.batch_size).filter(|size| *size > 1)
+    }
 }
 
 /// How the answer is generated, as transformers names it.
