@@ -79,7 +79,13 @@ fn program(
         Err(errors) => return Ok(Err(JobError::new(errors.to_string()))),
     };
     write!(out, "{}", to_yaml(&config))?;
-    if config.at("fail").is_some_and(|node| node.value == Value::Bool(true)) {
+    let fails = config.at("fail").is_some_and(|node| match &node.value {
+        Value::Bool(value) => *value,
+        Value::Str(text) => !text.is_empty(),
+        Value::Int(value) => *value != 0,
+        _ => false,
+    });
+    if fails {
         return Ok(Err(JobError::new("job failed")));
     }
     fs::write(job.working_dir.join("artifact.txt"), "x")?;

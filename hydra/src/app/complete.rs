@@ -143,7 +143,7 @@ impl Session<'_> {
         };
         let Ok(composed) = self.compose(mode) else { return Vec::new() };
         let select = |path: &str| {
-            let interpolator = self.context.interpolator(self.environment(), composed.hydra());
+            let interpolator = self.context.interpolator(self.environment(), &composed.config);
             match composed.config.at(path) {
                 Some(node) if node.value.is_container() => Some(node.clone()),
                 _ => interpolator.resolve_at(&composed.config, path).ok().flatten(),

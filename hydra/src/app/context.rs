@@ -1,13 +1,12 @@
 //! Interpolations within a run: Hydra's own resolvers beside OmegaConf's, and one time for all jobs.
 
 use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
 
-use super::clock::Moment;
 use crate::Dialect;
 use crate::env::Environment;
 use crate::error::{Error, ErrorKind, Errors};
 use crate::interpolation::Interpolator;
+use crate::moment::Moment;
 use crate::scalar::python_str;
 use crate::source::Origin;
 use crate::value::{Key, KeyKind, Map, Node, Value};
@@ -33,42 +32,16 @@ pub(super) struct Context {
 }
 
 impl Context {
-    /// Resolvers for a configuration; `hydra` is what `${hydra:...}` looks into.
+    /// Resolvers for a configuration; `hydra` has the key that `${hydra:...}` looks below.
     pub(super) fn interpolator<'e>(
         &self,
         environment: &'e dyn Environment,
-        hydra: Option<&Node>,
+        hydra: &'e Node,
     ) -> Interpolator<'e> {
-        let moment = self.moment.clone();
-        let now = move |arguments: &[Node]| {
-            let pattern = argument(arguments).ok_or("`now` takes one pattern")?;
-            moment.format(&pattern).map(Value::Str)
-        };
-        let mut interpolator = Interpolator::new(environment)
+        Interpolator::new(environment)
             .with_dialect(self.dialect)
-            .with_resolver("now", Box::new(now));
-        if let Some(hydra) = hydra {
-            let resolver = self.hydra_resolver(hydra);
-            interpolator = interpolator.with_resolver("hydra", resolver);
-        }
-        interpolator
-    }
-
-    /// `${hydra:job.name}`: the same time, no variables of the environment.
-    fn hydra_resolver(&self, hydra: &Node) -> crate::ResolverFn {
-        let root = Arc::new(under("hydra", hydra.clone()));
-        let context = self.clone();
-        Box::new(move |arguments: &[Node]| {
-            let path = argument(arguments).ok_or("`hydra` takes one path")?;
-            let environment = crate::ProcessEnvironment;
-            let interpolator = context.interpolator(&environment, None);
-            let found = interpolator.resolve_at(&root, &format!("hydra.{path}"));
-            let node = found.map_err(|errors| errors.first().message())?;
-            Ok(match node.map(|node| node.value) {
-                None | Some(Value::Missing) => Value::Null,
-                Some(value) => value,
-            })
-        })
+            .with_moment(self.moment.clone())
+            .with_hydra(hydra)
     }
 
     /// The value at a path of a configuration as Python's `str` writes it.
@@ -100,7 +73,7 @@ impl Context {
         config: &Node,
         path: &str,
     ) -> Result<Option<Value>, Errors> {
-        let interpolator = self.interpolator(environment, config.child("hydra"));
+        let interpolator = self.interpolator(environment, config);
         Ok(interpolator.resolve_at(config, path)?.map(|node| node.value))
     }
 
@@ -112,7 +85,7 @@ impl Context {
         &self,
         environment: &dyn Environment,
         config: &Node,
-        hydra: Option<&Node>,
+        hydra: &Node,
     ) -> Result<Node, Errors> {
         let interpolator = self.interpolator(environment, hydra);
         tolerant(config, |config| interpolator.resolve(config))
@@ -126,7 +99,7 @@ impl Context {
         &self,
         environment: &dyn Environment,
         config: &Node,
-        hydra: Option<&Node>,
+        hydra: &Node,
         path: &str,
     ) -> Result<Option<Node>, Errors> {
         let interpolator = self.interpolator(environment, hydra);
@@ -150,14 +123,6 @@ fn tolerant<T>(config: &Node, resolve: impl Fn(&Node) -> Result<T, Errors>) -> R
         }
     }
     resolve(&config)
-}
-
-/// The only argument of a resolver as text.
-fn argument(arguments: &[Node]) -> Option<String> {
-    match arguments {
-        [only] => Some(python_str(&only.value)),
-        _ => None,
-    }
 }
 
 /// A mapping of one key.

@@ -32,7 +32,7 @@ impl Voice<'_> {
     /// `hydra.hydra_logging` takes effect.
     fn configure(&mut self, session: &Session<'_>, composed: &Composed) -> Result<(), Failure> {
         let config = &composed.config;
-        let interpolator = session.context.interpolator(session.environment(), composed.hydra());
+        let interpolator = session.context.interpolator(session.environment(), config);
         let verbose = interpolator.resolve_at(config, "hydra.verbose")?;
         if let Some(log) = interpolator.resolve_at(config, "hydra.hydra_logging")? {
             self.logging
@@ -126,18 +126,15 @@ impl App<'_> {
         let mut failures = Vec::new();
         for (index, overrides) in batch.iter().enumerate() {
             let num = first + index;
-            let told: Vec<&str> = overrides
-                .iter()
-                .map(String::as_str)
-                .filter(|text| !text.starts_with("hydra."))
-                .collect();
-            let told = told.join(" ");
-            let job = session.job_of(plan, overrides, num)?;
-            if self.resume.as_ref().is_some_and(|is_done| is_done(&job)) {
-                voice.launcher(&format!("\t#{num} : {told} (done before)"))?;
+            let line = format!("\t#{num} : {}", told(overrides));
+            if let Some(is_done) = &self.resume
+                && is_done(&session.job_of(plan, overrides, num)?)
+            {
+                voice.launcher(&format!("{line} (done before)"))?;
                 continue;
             }
-            voice.launcher(&format!("\t#{num} : {told}"))?;
+            voice.launcher(&line)?;
+            let job = session.job_of(plan, overrides, num)?;
             job.create_with(session.environment(), &mut voice.logging)?;
             let result = task(&job, voice.out);
             voice.configure(session, &plan.master)?;
@@ -207,11 +204,20 @@ impl App<'_> {
             output_dir: text("runtime.output_dir").map_or_else(|| self.cwd.clone(), Into::into),
             hydra_dir: None,
             env_set: Vec::new(),
-            context: Context { moment: super::clock::Moment::at(self.time), dialect: self.dialect },
+            context: Context {
+                moment: self.moment.clone().unwrap_or_default(),
+                dialect: self.dialect,
+            },
             config,
             hydra,
         })
     }
+}
+
+/// The overrides of a job without those of Hydra's own configuration.
+fn told(overrides: &[String]) -> String {
+    let told = overrides.iter().map(String::as_str).filter(|text| !text.starts_with("hydra."));
+    told.collect::<Vec<_>>().join(" ")
 }
 
 fn tell_failure(job: &Job, error: &str, err: &mut dyn Write) -> Result<(), Failure> {

@@ -18,7 +18,7 @@ impl Session<'_> {
             self.context.text_at(self.environment(), &composed.config, "hydra.help.template")?;
         let mut job = shown(&composed, Show::Job);
         if resolve {
-            job = self.context.resolve(self.environment(), &job, composed.hydra())?;
+            job = self.context.resolve(self.environment(), &job, &composed.config)?;
         }
         self.fill(&template, program, &to_yaml(&job))
     }

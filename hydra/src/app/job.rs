@@ -130,7 +130,7 @@ impl Maker<'_> {
     /// The variables may refer to Hydra's own configuration, and to nothing else.
     fn env_set(&self, hydra: &Node) -> Result<Vec<(String, String)>, Errors> {
         let root = under("hydra", hydra.clone());
-        let interpolator = self.context.interpolator(self.environment, Some(hydra));
+        let interpolator = self.context.interpolator(self.environment, &root);
         let set = interpolator.resolve_at(&root, "hydra.job.env_set")?;
         let pairs = set.as_ref().and_then(Node::as_map);
         Ok(pairs
@@ -163,7 +163,8 @@ impl Job {
     /// All interpolations that fail.
     pub fn resolved(&self, environment: &dyn Environment) -> Result<Node, Errors> {
         let environment = Overlay { below: environment, set: &self.env_set };
-        self.context.interpolator(&environment, Some(&self.hydra)).resolve(&self.config)
+        let hydra = under("hydra", self.hydra.clone());
+        self.context.interpolator(&environment, &hydra).resolve(&self.config)
     }
 
     /// Makes the folders and writes the files: the log files that `hydra.job_logging` asks for, and
@@ -187,7 +188,7 @@ impl Job {
         fs::create_dir_all(&self.output_dir).map_err(told(&self.output_dir))?;
         let mut config = self.config.clone();
         set_hydra(&mut config, self.hydra.clone());
-        let interpolator = self.context.interpolator(environment, Some(&self.hydra));
+        let interpolator = self.context.interpolator(environment, &config);
         let log = interpolator.resolve_at(&config, "hydra.job_logging")?;
         let verbose = interpolator.resolve_at(&config, "hydra.verbose")?;
         if let Some(log) = log {

@@ -6,8 +6,8 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::clock::Moment;
 use super::context::absolute;
+use crate::moment::Moment;
 use crate::value::{Node, Value};
 
 /// Where lines go.
@@ -21,6 +21,8 @@ enum Target {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Handler {
     target: Target,
+    /// A file that the first line empties.
+    fresh: bool,
     format: String,
     level: u32,
 }
@@ -110,7 +112,7 @@ impl Logging {
     /// # Errors
     /// A stream or a file that cannot be written to.
     pub(super) fn info(
-        &self,
+        &mut self,
         logger: &str,
         message: &str,
         out: &mut dyn Write,
@@ -124,7 +126,7 @@ impl Logging {
     /// # Errors
     /// As [`Logging::info`].
     pub(super) fn debug(
-        &self,
+        &mut self,
         logger: &str,
         message: &str,
         out: &mut dyn Write,
@@ -134,7 +136,7 @@ impl Logging {
     }
 
     fn say(
-        &self,
+        &mut self,
         logger: &str,
         name: &str,
         message: &str,
@@ -145,10 +147,10 @@ impl Logging {
         if self.disabled || level < self.level_of(logger) {
             return Ok(());
         }
-        for handler in self.handlers.iter().filter(|handler| handler.level <= level) {
+        for handler in self.handlers.iter_mut().filter(|handler| handler.level <= level) {
             let line = handler
                 .format
-                .replace("%(asctime)s", &Moment::at(None).log())
+                .replace("%(asctime)s", &log_time(&Moment::default()))
                 .replace("%(name)s", logger)
                 .replace("%(levelname)s", name)
                 .replace("%(message)s", message);
@@ -156,13 +158,20 @@ impl Logging {
                 Target::Out => writeln!(out, "{line}")?,
                 Target::Err => writeln!(err, "{line}")?,
                 Target::File(path) => {
-                    let mut file = OpenOptions::new().create(true).append(true).open(path)?;
-                    writeln!(file, "{line}")?;
+                    let emptied = std::mem::take(&mut handler.fresh);
+                    writeln!(open_file(path, emptied)?, "{line}")?;
                 }
             }
         }
         Ok(())
     }
+}
+
+/// The time as `logging` writes it: `2024-01-31 23:59:59,123`.
+fn log_time(moment: &Moment) -> String {
+    let mut text = moment.format("%Y-%m-%d %H:%M:%S,%f");
+    text.truncate(text.len().saturating_sub(3));
+    text
 }
 
 /// The handlers of the root logger. Files of all others are made as well, as Python makes them.
@@ -178,23 +187,35 @@ fn handlers(config: &Node, root: &Node, cwd: &Path) -> io::Result<Vec<Handler>> 
     Ok(used
         .map(|handler| Handler {
             target: target(handler, cwd),
+            fresh: is_emptied(handler) && is_delayed(handler),
             format: format_of(config, handler),
             level: handler.child("level").map_or(0, level),
         })
         .collect())
 }
 
-/// Opens a file once: `w` empties it, `delay` waits for the first line.
+/// Opens a file, unless that waits for the first line.
 fn open(path: &Path, handler: &Node) -> io::Result<()> {
-    let delayed = matches!(handler.child("delay").map(|node| &node.value), Some(Value::Bool(true)));
-    let emptied = handler.child("mode").and_then(Node::as_str) == Some("w");
-    if emptied && path.exists() {
-        fs::write(path, "")?;
-    }
-    if !delayed {
-        OpenOptions::new().create(true).append(true).open(path)?;
+    if !is_delayed(handler) {
+        open_file(path, is_emptied(handler))?;
     }
     Ok(())
+}
+
+fn is_delayed(handler: &Node) -> bool {
+    matches!(handler.child("delay").map(|node| &node.value), Some(Value::Bool(true)))
+}
+
+fn is_emptied(handler: &Node) -> bool {
+    handler.child("mode").and_then(Node::as_str) == Some("w")
+}
+
+fn open_file(path: &Path, emptied: bool) -> io::Result<fs::File> {
+    if emptied {
+        fs::File::create(path)
+    } else {
+        OpenOptions::new().create(true).append(true).open(path)
+    }
 }
 
 fn target(handler: &Node, cwd: &Path) -> Target {
@@ -255,6 +276,13 @@ mod tests {
         handlers: {c: {class: x, formatter: f, stream: 'ext://sys.stdout'}}\n\
         formatters: {f: {format: '[%(levelname)s] %(message)s'}}\n\
         disable_existing_loggers: false\n";
+
+    #[test]
+    fn a_time_has_milliseconds() {
+        let time = jiff::Timestamp::from_millisecond(1_234).unwrap();
+        let moment = Moment::at(time.to_zoned_datetime(jiff::tz::TimeZone::UTC));
+        assert_eq!(log_time(&moment), "1970-01-01 00:00:01,234");
+    }
 
     #[test]
     fn lines_go_where_the_last_configuration_says() {

@@ -13,10 +13,9 @@
 //! | `execute` | runs and sweeps, from the first step to the exit code |
 //! | `show`, `info`, `help`, `complete`, `shell` | what is told instead of running |
 //! | `logging` | Hydra's own lines, where and how `hydra.hydra_logging` wants them |
-//! | `context`, `clock` | `${hydra:...}`, `${now:...}`, one time for all jobs |
+//! | `context` | `${hydra:...}`, `${now:...}`, one time for all jobs |
 
 mod args;
-mod clock;
 mod complete;
 mod context;
 mod execute;
@@ -31,7 +30,6 @@ mod show;
 use std::fmt;
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::time::SystemTime;
 
 pub use args::{Arguments, Info, Request, Show, UsageError, usage};
 pub use complete::without_program;
@@ -45,6 +43,7 @@ use crate::error::Errors;
 use crate::hydra_conf::HYDRA_VERSION;
 use crate::loader::RunMode;
 use crate::merge::Strictness;
+use crate::moment::Moment;
 use crate::repository::ConfigStore;
 
 /// A program with Hydra's command line.
@@ -60,7 +59,7 @@ pub struct App<'e> {
     strictness: Strictness,
     fail_fast: bool,
     resume: Option<Box<IsDone<'e>>>,
-    time: Option<SystemTime>,
+    moment: Option<Moment>,
 }
 
 /// Whether a job of a sweep is done already.
@@ -125,7 +124,7 @@ impl App<'static> {
             strictness: Strictness::Struct,
             fail_fast: false,
             resume: None,
-            time: None,
+            moment: None,
         }
     }
 }
@@ -156,7 +155,7 @@ impl<'e> App<'e> {
             strictness: self.strictness,
             fail_fast: self.fail_fast,
             resume: self.resume,
-            time: self.time,
+            moment: self.moment,
         }
     }
 
@@ -218,8 +217,8 @@ impl<'e> App<'e> {
 
     /// As if it were started at that time: `${now:...}` is the same for all jobs of a run.
     #[must_use]
-    pub fn at(mut self, time: SystemTime) -> Self {
-        self.time = Some(time);
+    pub fn at(mut self, moment: Moment) -> Self {
+        self.moment = Some(moment);
         self
     }
 

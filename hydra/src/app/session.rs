@@ -4,7 +4,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::args::Arguments;
-use super::clock::Moment;
 use super::context::{Context, absolute};
 use super::job::{CreateError, Job, Maker};
 use super::{App, Failure};
@@ -78,7 +77,10 @@ impl<'e> Session<'e> {
             config_name: arguments.config_name.clone().or_else(|| app.config_name.clone()),
             overrides: arguments.overrides.clone(),
             cwd: app.cwd.clone(),
-            context: Context { moment: Moment::at(app.time), dialect: app.dialect },
+            context: Context {
+                moment: app.moment.clone().unwrap_or_default(),
+                dialect: app.dialect,
+            },
         })
     }
 
@@ -208,7 +210,7 @@ impl<'e> Session<'e> {
     }
 
     fn params(&self, config: &Node) -> Result<Vec<(String, String)>, Errors> {
-        let interpolator = self.context.interpolator(self.environment, config.child("hydra"));
+        let interpolator = self.context.interpolator(self.environment, config);
         let params = interpolator.resolve_at(config, "hydra.sweeper.params")?;
         let params = params.as_ref().and_then(Node::as_map);
         let pairs = params.into_iter().flat_map(crate::Map::iter);

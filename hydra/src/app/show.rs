@@ -44,7 +44,7 @@ impl Session<'_> {
         resolve: bool,
     ) -> Result<String, Failure> {
         let composed = self.compose(RunMode::Run)?;
-        let hydra = composed.hydra();
+        let hydra = &composed.config;
         let node = shown(&composed, show);
         let Some(package) = package.filter(|package| *package != "_global_") else {
             let node = if resolve {
