@@ -207,6 +207,20 @@ proptest! {
     }
 
     #[test]
+    fn any_command_line_is_read_or_refused(argv in prop::collection::vec("-{0,2}[a-z=,. -]{0,8}|--(cfg|info|config-name|run)(=[a-z]{0,4})?", 0..6)) {
+        let _ = hydra_compose::app::Arguments::parse(&argv);
+    }
+
+    #[test]
+    fn any_word_is_completed_or_not(word in "[a-z.=/+~0-9-]{0,12}") {
+        let env = BTreeMap::new();
+        let app = hydra_compose::app::App::new("app").with_environment(&env);
+        for found in app.complete(&format!("app {word}")) {
+            prop_assert!(!found.contains(' '), "{}", found);
+        }
+    }
+
+    #[test]
     fn a_quoted_override_gives_its_text(text in text()) {
         let text = text.replace(['$', '?'], "");
         let mut tree = Document::from_str("a: 1\n", "c.yaml").unwrap();

@@ -92,7 +92,7 @@ fn program(
     Ok(Ok(()))
 }
 
-fn write_all(root: &Path, files: &Json) -> std::io::Result<BTreeSet<PathBuf>> {
+pub(crate) fn write_all(root: &Path, files: &Json) -> std::io::Result<BTreeSet<PathBuf>> {
     let mut given = BTreeSet::new();
     for (name, content) in files.pairs() {
         let path = root.join(name);

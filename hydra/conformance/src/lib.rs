@@ -11,6 +11,7 @@
 //! | [`compose`] | files, overrides and schemas to a tree | value with the order of its keys, text, class and first line of an error |
 //! | [`sweep`] | sweeps to lists of overrides | lists, class of error |
 //! | [`cli`] | command lines | exit code, standard output, files |
+//! | [`complete`] | unfinished command lines | what they may become |
 //! | [`optimum`] | real-life files with their schemas | as [`compose`] |
 //!
 //! Values are compared exactly: `1` is not `1.0`, `0.0` is not `-0.0`, the order of keys counts.
@@ -20,6 +21,7 @@ mod schema;
 mod tree;
 
 pub mod cli;
+pub mod complete;
 pub mod compose;
 pub mod dump;
 pub mod interp;
@@ -83,6 +85,9 @@ pub fn run_file(path: &Path) -> Result<Report, Unreadable> {
 }
 
 fn suite(vectors: &Json) -> Option<Suite<'_>> {
+    if vectors.get("completions").is_some() {
+        return Some(complete::suite(vectors));
+    }
     if vectors.get("app").is_some() {
         return Some(cli::suite(vectors));
     }

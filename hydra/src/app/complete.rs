@@ -176,7 +176,8 @@ fn values(node: Option<&Node>) -> Vec<String> {
 /// The keys that start so, with the sign that comes after each.
 fn keys(node: &Node, start: &str) -> Vec<String> {
     let ended = |key: String, value: &Node| {
-        let end = if value.value.is_container() { '.' } else { '=' };
+        let has_keys = value.value.is_container() || value.slot().is_container();
+        let end = if has_keys { '.' } else { '=' };
         format!("{key}{end}")
     };
     let pairs: Vec<(String, &Node)> = match &node.value {
@@ -186,7 +187,11 @@ fn keys(node: &Node, start: &str) -> Vec<String> {
         }
         _ => Vec::new(),
     };
-    let found = pairs.into_iter().filter(|(key, _)| key.starts_with(start));
+    // Hydra offers the items of a list that are not set whatever was typed.
+    let is_list = matches!(node.value, Value::List(_));
+    let found = pairs.into_iter().filter(|(key, value)| {
+        key.starts_with(start) || (is_list && matches!(value.value, Value::Missing))
+    });
     found.map(|(key, value)| ended(key, value)).collect()
 }
 

@@ -204,6 +204,7 @@ impl App<'_> {
             output_dir: text("runtime.output_dir").map_or_else(|| self.cwd.clone(), Into::into),
             hydra_dir: None,
             env_set: Vec::new(),
+            broken: None,
             context: Context {
                 moment: self.moment.clone().unwrap_or_default(),
                 dialect: self.dialect,

@@ -40,6 +40,8 @@ pub struct Job {
     /// Variables of the environment to set for the job.
     pub env_set: Vec<(String, String)>,
     pub(super) context: Context,
+    /// What is wrong with the variables. Told once the files of the job are there to show it.
+    pub(super) broken: Option<Errors>,
 }
 
 /// Why a job failed.
@@ -110,7 +112,10 @@ impl Maker<'_> {
             Some(hydra) => hydra,
             None => Node::in_memory(Value::Map(Map::new())),
         };
-        let env_set = self.env_set(&hydra)?;
+        let (env_set, broken) = match self.env_set(&hydra) {
+            Ok(env_set) => (env_set, None),
+            Err(errors) => (Vec::new(), Some(errors)),
+        };
         let working_dir = if chdir { output_dir.clone() } else { self.cwd.to_path_buf() };
         let context = self.context.clone();
         Ok(Job {
@@ -124,6 +129,7 @@ impl Maker<'_> {
             hydra_dir,
             env_set,
             context,
+            broken,
         })
     }
 
@@ -196,13 +202,14 @@ impl Job {
                 .configure(&log, verbose.as_ref(), &self.working_dir)
                 .map_err(told(&self.output_dir))?;
         }
-        let Some(folder) = &self.hydra_dir else { return Ok(()) };
-        fs::create_dir_all(folder).map_err(told(folder))?;
-        for (name, text) in self.files() {
-            let path = folder.join(name);
-            fs::write(&path, text).map_err(told(&path))?;
+        if let Some(folder) = &self.hydra_dir {
+            fs::create_dir_all(folder).map_err(told(folder))?;
+            for (name, text) in self.files() {
+                let path = folder.join(name);
+                fs::write(&path, text).map_err(told(&path))?;
+            }
         }
-        Ok(())
+        self.broken.clone().map_or(Ok(()), |errors| Err(errors.into()))
     }
 
     /// The files that describe the job: name and content.
