@@ -6,6 +6,7 @@
 use base64::Engine as _;
 
 use crate::scalar::{self, Plain};
+use crate::types::Type;
 use crate::value::{Key, KeyKind, Map, Node, Value};
 
 /// The column after which a text is folded at its next space.
@@ -65,7 +66,26 @@ impl Emitter {
         match &node.value {
             Value::Map(map) if !map.is_empty() => self.map(map, indent),
             Value::List(items) if !items.is_empty() => self.list(items, indent),
+            Value::Str(text) if *node.slot() == Type::Path => self.path(text, indent),
             value => self.scalar(value, indent),
+        }
+    }
+
+    /// A path as PyYAML writes one of Python's: the call that makes it, with its parts.
+    fn path(&mut self, text: &str, indent: usize) {
+        self.write("!!python/object/apply:pathlib.PosixPath");
+        let root = text.starts_with('/').then_some("/");
+        let parts = text.split('/').filter(|part| !part.is_empty() && *part != ".");
+        let parts: Vec<_> = root
+            .into_iter()
+            .chain(parts)
+            .map(|part| Node::in_memory(Value::Str(part.to_owned())))
+            .collect();
+        if parts.is_empty() {
+            self.write(" []");
+        } else {
+            self.indent(indent);
+            self.list(&parts, indent);
         }
     }
 
@@ -104,6 +124,10 @@ impl Emitter {
             Value::List(items) if !items.is_empty() => {
                 self.indent(indent);
                 self.list(items, indent);
+            }
+            Value::Str(text) if *node.slot() == Type::Path => {
+                self.write(" ");
+                self.path(text, indent);
             }
             value => {
                 self.write(" ");
