@@ -167,6 +167,23 @@ impl FaultClass {
     }
 }
 
+impl ErrorKind {
+    /// The name in Python of the class, for what OmegaConf itself raises.
+    #[must_use]
+    pub fn omegaconf_class(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Config(fault) => fault.class.name(),
+            Self::Grammar(_) => "GrammarParseError",
+            Self::InterpolationKey(_) => "InterpolationKeyError",
+            Self::InterpolationToMissing(_) => "InterpolationToMissingValueError",
+            Self::InterpolationValue(_) => "InterpolationValidationError",
+            Self::Interpolation(_) => "InterpolationResolutionError",
+            Self::UnknownResolver(_) => "UnsupportedInterpolationType",
+            _ => return None,
+        })
+    }
+}
+
 impl fmt::Display for FaultPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "\n    full_key: {}", self.full_key)?;

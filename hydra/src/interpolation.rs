@@ -134,14 +134,27 @@ impl Interpolator<'_> {
         root: &Node,
         steps: impl IntoIterator<Item = &'s Step>,
     ) -> Option<Node> {
+        self.try_target(root, steps).ok().flatten()
+    }
+
+    /// The same; `None` if there is no such place.
+    ///
+    /// # Errors
+    /// The interpolation fails.
+    pub(crate) fn try_target<'s>(
+        &self,
+        root: &Node,
+        steps: impl IntoIterator<Item = &'s Step>,
+    ) -> Result<Option<Node>, Error> {
         let mut place = Place::root(root);
         for step in steps {
-            place = place.go(step)?;
+            let Some(next) = place.go(step) else { return Ok(None) };
+            place = next;
         }
-        match Run::new(self, root).evaluate(&place).ok()? {
-            Found::Place(there) => Some(there.node.clone()),
-            Found::Owned(value) => Some(Node::new(value, place.node.origin.clone())),
-        }
+        Ok(Some(match Run::new(self, root).evaluate(&place)? {
+            Found::Place(there) => there.node.clone(),
+            Found::Owned(value) => Node::new(value, place.node.origin.clone()),
+        }))
     }
 }
 
@@ -431,15 +444,19 @@ impl<'r> Run<'r> {
             other => other.clone(),
         };
         self.building.pop();
-        Ok(Node::new(value, place.node.origin.clone()))
+        Ok(Node::new(value, place.node.origin.clone()).typed_as(place.node))
     }
 
     /// The finished copy of what the interpolation at `place` leads to.
     fn build_found(&mut self, found: Found<'r>, place: &Place<'_>) -> Node {
         let origin = place.node.origin.clone();
         match found {
-            Found::Place(there) => Node::new(self.build(&there).value, origin),
-            Found::Owned(value) => Node::new(value, origin.interpolated()),
+            Found::Place(there) => {
+                let mut built = self.build(&there);
+                built.origin = origin;
+                built
+            }
+            Found::Owned(value) => Node::new(value, origin.interpolated()).typed_as(place.node),
         }
     }
 

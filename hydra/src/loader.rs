@@ -598,11 +598,9 @@ fn check_main_place(repository: &Repository<'_>) -> Result<(), Error> {
 
 /// OmegaConf's refusal of a file, as Hydra tells it.
 fn while_composing(config_path: &str, error: Error) -> Error {
-    let ErrorKind::Config(fault) = error.kind() else { return error };
-    let message = format!(
-        "In '{config_path}': {} raised while composing config:\n{fault}",
-        fault.class.name()
-    );
+    let Some(class) = error.kind().omegaconf_class() else { return error };
+    let message =
+        format!("In '{config_path}': {class} raised while composing config:\n{}", error.message());
     error.told_as(ErrorKind::Composition(message))
 }
 

@@ -2,9 +2,10 @@
 
 use crate::error::{Error, ErrorKind, FaultClass};
 use crate::interpolation::{Found, Interpolator, Place, Run};
-use crate::merge::{Kind, Step, refuse};
+use crate::merge::{Kind, Step, normal_key, refuse};
 use crate::scalar;
 use crate::source::Origin;
+use crate::types::Type;
 use crate::value::{Key, KeyKind, Node, Value};
 
 /// Where a path leads.
@@ -76,17 +77,16 @@ fn next<'r>(
     key: &str,
     asked: &Origin,
 ) -> Result<Option<Found<'r>>, Error> {
-    let index = match found.value() {
-        Value::Map(_) => None,
-        Value::List(_) => Some(scalar::python_int(key).ok_or_else(|| {
+    let index = || {
+        scalar::python_int(key).ok_or_else(|| {
             let message = format!("Index '{key}' (str) is not an int");
             refuse(FaultClass::ConfigType, message, asked)
-        })?),
-        Value::Missing if is_container(found) => {
-            let message = "'str' object has no attribute 'get'".to_owned();
-            let kind = ErrorKind::Uncaught { class: "AttributeError", message };
-            return Err(Error::new(kind, asked.clone()));
-        }
+        })
+    };
+    let index = match found.value() {
+        Value::Map(_) => None,
+        Value::List(_) => Some(index()?),
+        Value::Missing => return unset(found, key, asked, index),
         _ => return Ok(None),
     };
     let step = match index {
@@ -112,6 +112,25 @@ fn next<'r>(
     }
 }
 
-fn is_container(found: &Found<'_>) -> bool {
-    matches!(found, Found::Place(place) if Kind::of(place.node).is_container())
+/// The child of what stands in the place of a container and is not set.
+fn unset<'r>(
+    found: &Found<'r>,
+    key: &str,
+    asked: &Origin,
+    index: impl Fn() -> Result<i128, Error>,
+) -> Result<Option<Found<'r>>, Error> {
+    let Found::Place(place) = found else { return Ok(None) };
+    match (Kind::of(place.node), place.node.slot()) {
+        (Kind::List, _) => index().map(|_| None),
+        (Kind::Dict, slot) => {
+            let key = Key::new(KeyKind::Str(key.to_owned()), asked.clone());
+            if matches!(slot, Type::Dict(keys, _) if normal_key(keys, &key).is_err()) {
+                return Ok(None);
+            }
+            let message = "'str' object has no attribute 'get'".to_owned();
+            let kind = ErrorKind::Uncaught { class: "AttributeError", message };
+            Err(Error::new(kind, asked.clone()).with_hint("it is not set: set the whole of it"))
+        }
+        _ => Ok(None),
+    }
 }

@@ -171,6 +171,13 @@ impl Node {
         self
     }
 
+    /// The same value at the same place, held to what another node is held to.
+    #[must_use]
+    pub(crate) fn typed_as(mut self, other: &Self) -> Self {
+        self.typed.clone_from(&other.typed);
+        self
+    }
+
     /// Changes what the node is held to.
     pub(crate) fn retype(&mut self, change: impl FnOnce(&mut Typed)) {
         let mut typed = self.typed.as_deref().cloned().unwrap_or_else(|| Typed::of(&Type::Any));

@@ -4,7 +4,7 @@
 //! bomb nor a document without end can exhaust the machine.
 //!
 //! The parser follows YAML 1.2 and PyYAML follows 1.1. The differences that are left are rare ones
-//! of flow style: `[-]` is refused here and `[:x]` is read, and PyYAML does it the other way round.
+//! of flow style: `[-]` and `[?x]` are refused here and PyYAML reads them.
 //! What a scalar means (`yes`, `010`, `1:30`, dates) is as in OmegaConf.
 
 use std::collections::HashMap;
@@ -128,6 +128,8 @@ fn read(source: &Arc<Source>) -> Result<Option<Node>, Error> {
 struct Open {
     anchor: usize,
     start: Position,
+    /// Whether this is within `[...]` or `{...}`.
+    flow: bool,
     content: Content,
 }
 
@@ -157,6 +159,25 @@ struct Loader<'s> {
     root: Option<Node>,
     documents: usize,
     budget: Budget,
+    characters: Characters<'s>,
+}
+
+/// The characters of a text, asked for from left to right.
+struct Characters<'s> {
+    rest: std::str::Chars<'s>,
+    passed: usize,
+    last: Option<char>,
+}
+
+impl Characters<'_> {
+    /// The character of a number that is not smaller than the last one asked for.
+    fn at(&mut self, number: usize) -> Option<char> {
+        while self.passed <= number {
+            self.last = self.rest.next();
+            self.passed += 1;
+        }
+        self.last
+    }
 }
 
 impl<'s> Loader<'s> {
@@ -169,13 +190,20 @@ impl<'s> Loader<'s> {
             root: None,
             documents: 0,
             budget: Budget::default(),
+            characters: Characters { rest: source.text().chars(), passed: 0, last: None },
         }
     }
 
     fn run(mut self) -> Result<Option<Node>, Error> {
         while let Some(event) = self.parser.next_event() {
             let (event, span) = event.map_err(|error| self.syntax(&error))?;
-            self.event(event, convert(span))?;
+            let first = match event {
+                Event::SequenceStart(..) | Event::MappingStart(..) => {
+                    self.characters.at(span.start.index())
+                }
+                _ => None,
+            };
+            self.event(event, convert(span), first)?;
         }
         Ok(self.root)
     }
@@ -202,7 +230,7 @@ impl<'s> Loader<'s> {
         }
     }
 
-    fn event(&mut self, event: Event<'s>, span: Span) -> Result<(), Error> {
+    fn event(&mut self, event: Event<'s>, span: Span, first: Option<char>) -> Result<(), Error> {
         match event {
             Event::DocumentStart(_) => self.document(span),
             Event::Scalar(text, style, anchor, tag) => {
@@ -211,11 +239,13 @@ impl<'s> Loader<'s> {
             }
             Event::SequenceStart(anchor, tag) => {
                 self.check_tag(tag.as_deref(), "seq", span)?;
-                self.start(anchor, span, Content::List(Vec::new()))
+                let flow = first == Some('[') || self.in_flow();
+                self.start(anchor, span, flow, Content::List(Vec::new()))
             }
             Event::MappingStart(anchor, tag) => {
                 self.check_tag(tag.as_deref(), "map", span)?;
-                self.start(anchor, span, Content::Map { pairs: Vec::new(), key: None })
+                let flow = first == Some('{') || self.in_flow();
+                self.start(anchor, span, flow, Content::Map { pairs: Vec::new(), key: None })
             }
             Event::SequenceEnd | Event::MappingEnd => self.end(span),
             Event::Alias(anchor) => self.alias(anchor, span),
@@ -249,12 +279,34 @@ impl<'s> Loader<'s> {
         Error::new(ErrorKind::YamlValue(message), self.origin(span))
     }
 
-    fn start(&mut self, anchor: usize, span: Span, content: Content) -> Result<(), Error> {
+    fn in_flow(&self) -> bool {
+        self.open.last().is_some_and(|open| open.flow)
+    }
+
+    /// PyYAML ends an unquoted text within `[...]` or `{...}` at a `?`, and never begins one with a
+    /// colon; what is left then makes no sense.
+    fn check_plain_in_flow(&self, text: &str, origin: &Origin) -> Result<(), Error> {
+        if !self.in_flow() || !(text.contains('?') || text.starts_with(':')) {
+            return Ok(());
+        }
+        let sign = if text.contains('?') { '?' } else { ':' };
+        let message = format!("within brackets, `{sign}` cannot stand in a text without quotes");
+        Err(Error::new(ErrorKind::YamlSyntax(message), origin.clone())
+            .with_hint(format!("quote it: '{text}'")))
+    }
+
+    fn start(
+        &mut self,
+        anchor: usize,
+        span: Span,
+        flow: bool,
+        content: Content,
+    ) -> Result<(), Error> {
         if self.open.len() >= MAX_DEPTH {
             return Err(self.too_deep(span));
         }
         self.budget.spend(0).map_err(|limit| limit.at(&self.origin(span)))?;
-        self.open.push(Open { anchor, start: span.start, content });
+        self.open.push(Open { anchor, start: span.start, flow, content });
         Ok(())
     }
 
@@ -321,6 +373,9 @@ impl<'s> Loader<'s> {
     ) -> Result<Part, Error> {
         let origin = self.origin(span);
         self.budget.spend(text.len()).map_err(|limit| limit.at(&origin))?;
+        if style == ScalarStyle::Plain {
+            self.check_plain_in_flow(text, &origin)?;
+        }
         let wrong = |message: String| Error::new(ErrorKind::YamlValue(message), origin.clone());
         let value = match tag {
             Some(tag) if !is_bare(tag) && tag.is_yaml_core_schema() => {
@@ -550,6 +605,17 @@ mod tests {
         let errors = Document::from_str("a: ${\nb: ${}\nc: ${ok}\n", "c.yaml").unwrap_err();
         let paths: Vec<_> = errors.iter().map(|error| error.path().unwrap()).collect();
         assert_eq!(paths, ["a", "b"]);
+    }
+
+    #[test]
+    fn a_question_mark_within_brackets_needs_quotes() {
+        for text in ["k: [???]", "k: {a: ???}", "k: [http://x/?a=1]", "k: [:x]", "- [a, [b?]]"] {
+            let errors = Document::from_str(text, "c.yaml").unwrap_err();
+            assert!(matches!(errors.first().kind(), ErrorKind::YamlSyntax(_)), "{text}");
+        }
+        for text in ["k: ???", "k: ['???']", "é: [a]\nk: b?", "k: [a:b]\nb: :x", "- [a]\n- ?b"] {
+            assert!(Document::from_str(text, "c.yaml").is_ok(), "{text}");
+        }
     }
 
     #[test]

@@ -112,7 +112,7 @@ impl<'t> Cursor<'t> {
     }
 
     /// A key in the form that the keys here have.
-    pub(super) fn normal_key(&self, key: &Key) -> Result<Key, Error> {
+    pub(crate) fn normal_key(&self, key: &Key) -> Result<Key, Error> {
         match self.here().slot() {
             Type::Dict(keys, _) => normal_key(keys, key),
             _ => normal_key(&KeyType::Any, key),
@@ -175,14 +175,23 @@ impl<'t> Cursor<'t> {
         Ok(Some(found))
     }
 
-    /// Whether a value that is merged in is an interpolation that leads to null; `whole` is the
-    /// tree that it is merged from.
-    pub(super) fn leads_to_null(&self, step: &Step, over: &Node, whole: &Node) -> bool {
+    /// Whether a value that is merged in is null, or an interpolation that leads to null; `whole`
+    /// is the tree that it is merged from, and the only one in which it is followed.
+    ///
+    /// # Errors
+    /// The interpolation fails.
+    pub(super) fn leads_to_null(
+        &self,
+        step: &Step,
+        over: &Node,
+        whole: &Node,
+    ) -> Result<bool, Error> {
         if !matches!(over.value, Value::Interpolation(_)) {
-            return false;
+            return Ok(matches!(over.value, Value::Null));
         }
         let steps = self.path.iter().skip(self.merged_at).chain([step]);
-        self.with.target(whole, steps).is_some_and(|found| matches!(found.value, Value::Null))
+        let found = self.with.try_target(whole, steps)?;
+        Ok(found.is_some_and(|found| matches!(found.value, Value::Null)))
     }
 }
 
@@ -205,7 +214,7 @@ impl Step {
 }
 
 /// A key in the form that keys of a type have.
-pub(super) fn normal_key(keys: &KeyType, key: &Key) -> Result<Key, Error> {
+pub(crate) fn normal_key(keys: &KeyType, key: &Key) -> Result<Key, Error> {
     let bad = |message: String| refuse(FaultClass::KeyValidation, message, &key.origin);
     let fits = match (keys, &key.kind) {
         (_, KeyKind::Null) => {

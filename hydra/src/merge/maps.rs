@@ -72,12 +72,18 @@ impl Cursor<'_> {
         from_schema: bool,
         whole: &Node,
     ) -> Result<(), Error> {
-        let missing = matches!(over.value, Value::Missing);
         let step = Step::Key(self.normal_key(key).unwrap_or_else(|_| key.clone()));
         self.prepare_child(&step, over, whole)?;
-        let Some(there) = self.child(&step) else {
+        if self.child(&step).is_none() {
             return self.merge_new(&step, over, from_schema, whole);
-        };
+        }
+        self.merge_child(step, over, whole)
+    }
+
+    /// A value whose key is here, which is ready for it.
+    fn merge_child(&mut self, step: Step, over: &Node, whole: &Node) -> Result<(), Error> {
+        let missing = matches!(over.value, Value::Missing);
+        let Some(there) = self.child(&step) else { return Ok(()) };
         match (Kind::of(there), Kind::of(over)) {
             (Kind::Dict | Kind::List, Kind::Dict | Kind::List) => {
                 self.path.push(step);
@@ -107,17 +113,20 @@ impl Cursor<'_> {
     fn prepare_child(&mut self, step: &Step, over: &Node, whole: &Node) -> Result<(), Error> {
         let Some(there) = self.child(step) else { return Ok(()) };
         let kind = Kind::of(there);
-        let null = matches!(over.value, Value::Null);
         if kind == Kind::Dict {
-            if !there.is_optional() && (null || self.leads_to_null(step, over, whole)) {
+            let refused =
+                !there.is_optional() && self.leads_to_null(step, over, whole).unwrap_or(false);
+            if refused {
                 let error = invalid("field '$FULL_KEY' is not Optional", &over.origin);
                 return Err(located(error, there, &self.full_key(Some(step))));
             }
             check_merge(there, over).map_err(|error| error.with_path(self.full_key(Some(step))))?;
         }
-        let empty = matches!(there.value, Value::Null);
-        if kind.is_container() && empty && !null && !matches!(over.value, Value::Missing) {
-            if let Some(there) = self.child_mut(step) {
+        let empty = kind.is_container() && matches!(there.value, Value::Null);
+        if empty && !matches!(over.value, Value::Missing) {
+            if !self.leads_to_null(step, over, whole)?
+                && let Some(there) = self.child_mut(step)
+            {
                 expand(there);
             }
         } else if matches!(there.value, Value::Interpolation(_))
@@ -141,9 +150,7 @@ impl Cursor<'_> {
             let defaults =
                 instance(&element, Node::new(Value::Map(Map::new()), over.origin.clone()))?;
             self.assign(step, defaults, Input::Node, false)?;
-            if let Step::Key(key) = step {
-                return self.merge_key(key, over, from_schema, whole);
-            }
+            return self.merge_child(step.clone(), over, whole);
         }
         self.assign(step, over.clone(), Input::Node, from_schema)
     }
@@ -202,7 +209,10 @@ impl Cursor<'_> {
 
 /// What a mapping asks of what is merged into it.
 fn check_merge(there: &Node, over: &Node) -> Result<(), Error> {
-    if matches!(there.value, Value::Missing) && over.object().is_some() {
+    let brings_type = over.object().is_some()
+        || matches!(over.value, Value::List(_))
+        || Kind::of(over) == Kind::Scalar;
+    if matches!(there.value, Value::Missing) && brings_type {
         check_assignable(there.slot(), over)?;
     }
     if matches!(over.value, Value::Missing | Value::Null) {

@@ -23,7 +23,7 @@ use crate::types::Type;
 use crate::value::{Node, Value};
 
 pub(crate) use assign::Input;
-pub(crate) use cursor::{Cursor, Step};
+pub(crate) use cursor::{Cursor, Step, normal_key};
 pub(crate) use wrap::instance;
 
 /// Whether a tree takes keys that it does not have.

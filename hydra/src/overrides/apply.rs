@@ -6,11 +6,11 @@ use crate::env::ProcessEnvironment;
 use crate::error::{Error, ErrorKind, Errors, FaultClass};
 use crate::interpolation::Interpolator;
 use crate::limits::MAX_DEPTH;
-use crate::merge::{Cursor, Input, Kind, Step, Strictness, located, refuse};
+use crate::merge::{Cursor, Input, Kind, Step, Strictness, located, normal_key, refuse};
 use crate::scalar;
 use crate::select::Selected;
 use crate::source::{Origin, is_secret_name, mask_secrets};
-use crate::types::shown;
+use crate::types::{Type, shown};
 use crate::value::{Key, KeyKind, Map, Node, Value};
 use crate::yaml::check_interpolations;
 
@@ -402,7 +402,12 @@ impl Change<'_> {
     /// A mapping that is null has nothing that could be merged into.
     fn check_mergeable(&self, there: &Node, node: &Node) -> Result<(), Error> {
         let null = matches!(there.value, Value::Null) && Kind::of(there) == Kind::Dict;
-        if null && node.as_map().is_some_and(|map| !map.is_empty()) {
+        let first = node.as_map().and_then(|map| map.iter().next());
+        let asked = first.is_some_and(|(key, _)| match there.slot() {
+            Type::Dict(keys, _) => normal_key(keys, key).is_ok(),
+            _ => true,
+        });
+        if null && asked {
             let message = "'NoneType' object has no attribute 'get'";
             let hint = "it is null: add its keys one by one";
             return Err(self.uncaught("AttributeError", message).with_hint(hint));

@@ -1,7 +1,8 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::*;
-use crate::{Document, Errors, Node, Strictness, Value, apply_overrides, merge};
+use crate::{Document, Errors, Node, Strictness, Value, apply_overrides, merge, resolve, to_yaml};
 
 fn load(text: &str) -> Node {
     Document::from_str(text, "c.yaml").unwrap()
@@ -116,4 +117,44 @@ fn an_override_is_converted_and_refused_in_hydras_words() {
     }
     apply_overrides(&mut node, &["~n".to_owned()]).unwrap();
     assert!(node.at("n").is_none());
+}
+
+#[test]
+fn a_path_and_an_enumeration_print_as_pyyaml_prints_them() {
+    let color = Arc::new(EnumType::of_names("Color", ["RED"]));
+    let mut node = Schema::new("s")
+        .field("p", Type::Path, "/a//b/")
+        .field("l", Type::List(Box::new(Type::Path)), load("[., x/z]"))
+        .field("c", Type::Enum(color), "RED")
+        .field("t", Type::Any, "${p} ${c}")
+        .field("q", Type::Any, "${p}")
+        .into_node()
+        .unwrap();
+    assert_eq!(node.at("p").unwrap().as_str(), Some("/a/b"));
+    node = resolve(&node, &BTreeMap::new()).unwrap();
+    let path =
+        |key: &str| format!("{key}: !!python/object/apply:pathlib.PosixPath\n- /\n- a\n- b\n");
+    let list = "l:\n- !!python/object/apply:pathlib.PosixPath []\n- !!python/object/apply:pathlib.PosixPath\n  - x\n  - z\n";
+    assert_eq!(
+        to_yaml(&node),
+        format!("{}{list}c: RED\nt: /a/b Color.RED\n{}", path("p"), path("q"))
+    );
+}
+
+#[test]
+fn what_an_interpolation_gives_is_converted_or_refused() {
+    let schema = Schema::new("s").mandatory("n", Type::Int).field("v", Type::Any, Value::Null);
+    let mut node = schema.into_node().unwrap();
+    merge(&mut node, &load("n: ${v}\nv: '7'\n"), Strictness::Open).unwrap();
+    let resolved = resolve(&node, &BTreeMap::new()).unwrap();
+    assert_eq!(resolved.at("n").unwrap().value, Value::Int(7));
+    for (value, told) in [
+        ("x", "Value 'x' of type 'str' could not be converted to Integer"),
+        ("null", "Incompatible value 'None' for field of type 'int'"),
+    ] {
+        merge(&mut node, &load(&format!("v: {value}\n")), Strictness::Open).unwrap();
+        let errors = resolve(&node, &BTreeMap::new()).unwrap_err();
+        let wanted = format!("While dereferencing interpolation '${{v}}': {told}");
+        assert_eq!(errors.first().message(), wanted);
+    }
 }
