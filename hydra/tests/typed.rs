@@ -85,6 +85,7 @@ fn override_text() -> impl Strategy<Value = String> {
     })
 }
 
+#[expect(clippy::unwrap_used, reason = "a test's own schema")]
 fn schema(of: &str) -> Node {
     let color = Arc::new(EnumType::of_names("Color", ["RED", "BLUE"]));
     let sub = Schema::new("Sub")
