@@ -404,7 +404,7 @@ mod tests {
 
     #[test]
     fn hydra_looks_into_the_whole_configuration() {
-        let whole = "hydra: {job: {name: '${n}'}, num: ???}\nn: app\n";
+        let whole = "hydra: {job: {name: '${n}'}, num: '???'}\nn: app\n";
         let whole = Document::from_str(whole, "c.yaml").unwrap();
         let text = "a: ${hydra:job.name}\nb: ${hydra:num}\nc: ${hydra:nope}\n";
         let job = Document::from_str(text, "c.yaml").unwrap();
