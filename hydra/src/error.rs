@@ -23,9 +23,6 @@ pub enum ErrorKind {
     /// Too large, too deep, or growing without end.
     #[error("{0}")]
     Limit(String),
-    /// The configuration asks for a part of Hydra that does not exist yet.
-    #[error("composition is not built yet: {0}")]
-    CompositionNotBuilt(String),
     /// A configuration, or an option of a group, does not exist; in Hydra's words.
     #[error("{0}")]
     MissingConfig(String),
@@ -94,6 +91,11 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// Whether the text is what Hydra prints, which may be several lines.
+    fn is_in_hydras_words(&self) -> bool {
+        matches!(self, Self::Composition(_) | Self::MissingConfig(_) | Self::Uncaught { .. })
+    }
+
     /// A value that Hydra refuses with a `ValueError`.
     pub(crate) fn value_error(message: impl Into<String>) -> Self {
         Self::Uncaught { class: "ValueError", message: message.into() }
@@ -197,6 +199,7 @@ impl fmt::Display for FaultPlace {
 /// One thing that is wrong, with its place and a hint.
 ///
 /// `Display` prints everything: `file:line:column: key: message`, the line with a caret, the hint.
+/// Where the message is Hydra's own, it comes first, as Hydra prints it, and the place after it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Error(Box<Inner>);
 
@@ -298,11 +301,18 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.0.origin)?;
-        if let Some(path) = &self.0.path {
-            write!(f, "{path}: ")?;
+        if self.0.kind.is_in_hydras_words() {
+            write!(f, "{}", self.0.kind.to_string().trim_end())?;
+            if !self.0.origin.is_memory() {
+                write!(f, "\n  at {}", self.0.origin)?;
+            }
+        } else {
+            write!(f, "{}: ", self.0.origin)?;
+            if let Some(path) = &self.0.path {
+                write!(f, "{path}: ")?;
+            }
+            write!(f, "{}", self.0.kind)?;
         }
-        write!(f, "{}", self.0.kind)?;
         if let Some(snippet) = self.snippet() {
             write!(f, "\n{snippet}")?;
         }

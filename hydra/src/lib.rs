@@ -15,9 +15,12 @@
 //! | `types` | [`Schema`], [`Type`]: what a tree may be held to |
 //! | `scalar` | what a bare word means, in YAML as OmegaConf reads it and in Python |
 //! | `yaml` | [`Document`]: text to tree |
-//! | `compose` | [`compose`]: defaults lists (to come), for now their absence |
+//! | `repository` | [`SearchPath`], [`ConfigStore`]: where configurations come from |
+//! | `compose` | [`DefaultsTree`], [`DefaultsList`]: which files make a configuration |
+//! | `hydra_conf` | Hydra's own configuration, under the key `hydra` |
+//! | `loader` | [`Loader`]: all of it, from a name and overrides to [`Composed`] |
 //! | `lex`, `grammar` | the grammar of interpolations |
-//! | `interpolation`, `resolvers` | [`Interpolator`]: `${...}` to values |
+//! | `interpolation`, `resolvers`, `moment` | [`Interpolator`]: `${...}` to values |
 //! | `overrides` | [`apply_overrides`]: `a.b=1`, `+a=1`, `++a=1`, `~a` |
 //! | `merge` | [`merge`]: one tree over another |
 //! | `de` | [`from_node`]: tree to a type of yours, all problems at once |
@@ -69,7 +72,7 @@ mod types;
 mod value;
 mod yaml;
 
-pub use compose::{DefaultsEntry, DefaultsList, DefaultsTree, compose};
+pub use compose::{DefaultsEntry, DefaultsList, DefaultsTree};
 pub use de::{Ignored, from_node, from_node_strict, from_node_with_ignored};
 pub use dump::to_yaml;
 pub use env::{Environment, ProcessEnvironment};

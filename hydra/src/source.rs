@@ -124,6 +124,12 @@ impl Origin {
         self
     }
 
+    /// Whether this was written nowhere.
+    #[must_use]
+    pub fn is_memory(&self) -> bool {
+        matches!(self.place, Place::Memory)
+    }
+
     /// The text and the place in it, if this was written in a file.
     #[must_use]
     pub fn span(&self) -> Option<(&Source, Span)> {

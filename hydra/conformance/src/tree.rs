@@ -108,7 +108,6 @@ fn class(error: &Error) -> &'static str {
         ErrorKind::OverrideRefused(_) | ErrorKind::SweepNeeded(_) => "ConfigCompositionException",
         ErrorKind::Config(fault) => fault.class.name(),
         ErrorKind::InterpolationValue(_) => "InterpolationValidationError",
-        ErrorKind::CompositionNotBuilt(_) => "not built yet",
         ErrorKind::Composition(_) => "ConfigCompositionException",
         ErrorKind::MissingConfig(_) => "MissingConfigException",
         ErrorKind::Uncaught { class, .. } => class,

@@ -9,14 +9,12 @@
 //! | `tree` | [`DefaultsTree`]: every file with the files that it names |
 //! | `list` | [`DefaultsList`]: the tree, flattened |
 
-mod alone;
 mod choices;
 mod item;
 mod list;
 mod read;
 mod tree;
 
-pub use alone::compose;
 pub(crate) use choices::Choices;
 pub(crate) use item::Item;
 pub(crate) use list::flatten;
