@@ -106,6 +106,22 @@ fn variables_of_a_job_are_told_and_not_set() {
 }
 
 #[test]
+fn a_secret_does_not_show_in_what_is_said() {
+    let folder = folder();
+    let app = App::new("app").in_dir(folder.path());
+    let mut shown = String::new();
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let line = argv("-cd conf -cn config -m +api_key=sk-1,sk-2 +hydra.job.env_set.HF_TOKEN=hf-1");
+    app.run(&line, &mut out, &mut err, &mut |job, _| {
+        shown.push_str(&format!("{job:?}"));
+        Err(JobError::new("no"))
+    });
+    let said = shown + &String::from_utf8_lossy(&out) + &String::from_utf8_lossy(&err);
+    assert!(!said.contains("sk-") && !said.contains("hf-1"), "{said}");
+    assert!(said.contains("+api_key=***"), "{said}");
+}
+
+#[test]
 fn the_steps_can_be_taken_one_by_one() {
     let folder = folder();
     let app = App::new("app").in_dir(folder.path());

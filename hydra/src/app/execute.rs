@@ -11,6 +11,7 @@ use super::session::{Session, SweepPlan};
 use super::{App, Failure, Task};
 use crate::loader::{Composed, RunMode};
 use crate::scalar::python_str;
+use crate::source::mask_secrets;
 use crate::value::{Map, Node, Value};
 use crate::yaml::Document;
 
@@ -215,14 +216,14 @@ impl App<'_> {
     }
 }
 
-/// The overrides of a job without those of Hydra's own configuration.
+/// The overrides of a job without those of Hydra's own configuration, and without secrets.
 fn told(overrides: &[String]) -> String {
-    let told = overrides.iter().map(String::as_str).filter(|text| !text.starts_with("hydra."));
-    told.collect::<Vec<_>>().join(" ")
+    let told = overrides.iter().filter(|text| !text.starts_with("hydra."));
+    told.map(|text| mask_secrets(text)).collect::<Vec<_>>().join(" ")
 }
 
 fn tell_failure(job: &Job, error: &str, err: &mut dyn Write) -> Result<(), Failure> {
-    let overrides: Vec<_> = job.overrides.iter().map(|text| format!("'{text}'")).collect();
-    let overrides = crate::source::mask_secrets(&overrides.join(", "));
+    let overrides = job.overrides.iter().map(|text| format!("'{}'", mask_secrets(text)));
+    let overrides = overrides.collect::<Vec<_>>().join(", ");
     Ok(writeln!(err, "Error executing job with overrides: [{overrides}]\n{error}")?)
 }

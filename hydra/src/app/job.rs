@@ -12,14 +12,14 @@ use crate::env::Environment;
 use crate::error::Errors;
 use crate::loader::Composed;
 use crate::scalar::python_str;
-use crate::source::Origin;
+use crate::source::{Origin, mask_secrets};
 use crate::value::{Key, KeyKind, Map, Node, Value};
 
 /// A job that is ready to run.
 ///
 /// Nothing has been written yet: [`Job::create`] does that, and the program that runs the job sees
 /// to [`Job::working_dir`] and [`Job::env_set`] itself, because they belong to the whole process.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Job {
     /// The configuration, without Hydra's own one. Not resolved: see [`Job::resolved`].
     pub config: Node,
@@ -42,6 +42,19 @@ pub struct Job {
     pub(super) context: Context,
     /// What is wrong with the variables. Told once the files of the job are there to show it.
     pub(super) broken: Option<Errors>,
+}
+
+/// What tells the job apart. Its configuration and its variables may hold secrets.
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let overrides: Vec<_> = self.overrides.iter().map(|text| mask_secrets(text)).collect();
+        f.debug_struct("Job")
+            .field("name", &self.name)
+            .field("num", &self.num)
+            .field("overrides", &overrides)
+            .field("output_dir", &self.output_dir)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Why a job failed.

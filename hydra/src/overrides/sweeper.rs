@@ -2,9 +2,8 @@
 
 use indexmap::IndexMap;
 
+use super::Override;
 use super::sweep::{GroupOptions, too_many};
-use super::{Override, Sweep};
-use crate::OverrideValue;
 use crate::error::{Error, ErrorKind, Errors};
 use crate::limits::MAX_JOBS;
 use crate::source::Origin;
@@ -96,37 +95,6 @@ fn product(columns: &[Vec<String>]) -> Result<Vec<Job>, Errors> {
             .collect();
     }
     Ok(jobs)
-}
-
-impl Override {
-    /// Refuses what a plain run cannot do (several values), and what a sweep cannot (several values
-    /// for Hydra's own configuration).
-    ///
-    /// # Errors
-    /// [`ErrorKind::SweepNeeded`] and [`ErrorKind::Sweep`].
-    pub fn check_mode(&self, multirun: bool) -> Result<(), Error> {
-        let Some(OverrideValue::Sweep(sweep)) = &self.value else { return Ok(()) };
-        let text = &self.text;
-        let message = match (multirun, sweep) {
-            (true, _) if self.is_hydra() => {
-                let message =
-                    format!("Sweeping over Hydra's configuration is not supported : '{text}'");
-                return Err(Error::new(ErrorKind::Sweep(message), self.origin()));
-            }
-            (true, _) => return Ok(()),
-            (false, Sweep::Choice(choice)) if choice.simple => {
-                let (key, value) = (self.key_element(), self.value_text());
-                format!(
-                    "Ambiguous value for argument '{text}'\n\
-                     1. To use it as a list, use {key}=[{value}]\n\
-                     2. To use it as string, quote the value {key}=\\'{value}\\'\n\
-                     3. To sweep over it, add --multirun to your command line"
-                )
-            }
-            (false, _) => format!("Sweep parameters '{text}' requires --multirun"),
-        };
-        Err(Error::new(ErrorKind::SweepNeeded(message), self.origin()))
-    }
 }
 
 #[cfg(test)]
