@@ -7,7 +7,7 @@
 //! of flow style: `[-]` and `[?x]` are refused here and PyYAML reads them.
 //! What a scalar means (`yes`, `010`, `1:30`, dates) is as in OmegaConf.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -239,13 +239,12 @@ impl<'s> Loader<'s> {
             }
             Event::SequenceStart(anchor, tag) => {
                 self.check_tag(tag.as_deref(), "seq", span)?;
-                let flow = first == Some('[') || self.in_flow();
-                self.start(anchor, span, flow, Content::List(Vec::new()))
+                self.start(anchor, span, first == Some('['), Content::List(Vec::new()))
             }
             Event::MappingStart(anchor, tag) => {
                 self.check_tag(tag.as_deref(), "map", span)?;
-                let flow = first == Some('{') || self.in_flow();
-                self.start(anchor, span, flow, Content::Map { pairs: Vec::new(), key: None })
+                let content = Content::Map { pairs: Vec::new(), key: None };
+                self.start(anchor, span, first == Some('{'), content)
             }
             Event::SequenceEnd | Event::MappingEnd => self.end(span),
             Event::Alias(anchor) => self.alias(anchor, span),
@@ -283,6 +282,22 @@ impl<'s> Loader<'s> {
         self.open.last().is_some_and(|open| open.flow)
     }
 
+    /// A list without indentation begins where its first item begins: a bracket there is the
+    /// item's own.
+    fn leave_bracket_to(&mut self, start: Position) {
+        let [.., outer, inner] = &mut self.open[..] else {
+            if let [only] = &mut self.open[..]
+                && only.start == start
+            {
+                only.flow = false;
+            }
+            return;
+        };
+        if inner.start == start {
+            inner.flow = outer.flow;
+        }
+    }
+
     /// PyYAML ends an unquoted text within `[...]` or `{...}` at a `?`, and never begins one with a
     /// colon; what is left then makes no sense.
     fn check_plain_in_flow(&self, text: &str, origin: &Origin) -> Result<(), Error> {
@@ -299,13 +314,15 @@ impl<'s> Loader<'s> {
         &mut self,
         anchor: usize,
         span: Span,
-        flow: bool,
+        bracket: bool,
         content: Content,
     ) -> Result<(), Error> {
         if self.open.len() >= MAX_DEPTH {
             return Err(self.too_deep(span));
         }
         self.budget.spend(0).map_err(|limit| limit.at(&self.origin(span)))?;
+        self.leave_bracket_to(span.start);
+        let flow = bracket || self.in_flow();
         self.open.push(Open { anchor, start: span.start, flow, content });
         Ok(())
     }
@@ -403,13 +420,15 @@ impl<'s> Loader<'s> {
         for (key, node) in &merges {
             self.merge(&mut map, node, &key.node.origin)?;
         }
-        let mut seen = Map::new();
+        let mut seen = HashSet::new();
         for (part, node) in own {
             let key = to_key(part)?;
-            let duplicate = Error::new(ErrorKind::DuplicateKey(key.text()), key.origin.clone());
-            let marker = Node::new(Value::Null, key.origin.clone());
-            if seen.insert(key.clone(), marker).is_some() {
-                return Err(duplicate);
+            // As in OmegaConf, numbers and truth values may come twice: the last value counts.
+            if let Some(text) = key.as_str()
+                && !seen.insert(text.to_owned())
+            {
+                let kind = ErrorKind::DuplicateKey(key.text());
+                return Err(Error::new(kind, key.origin));
             }
             map.insert(key, node);
         }
@@ -613,7 +632,14 @@ mod tests {
             let errors = Document::from_str(text, "c.yaml").unwrap_err();
             assert!(matches!(errors.first().kind(), ErrorKind::YamlSyntax(_)), "{text}");
         }
-        for text in ["k: ???", "k: ['???']", "é: [a]\nk: b?", "k: [a:b]\nb: :x", "- [a]\n- ?b"] {
+        for text in [
+            "k: ???",
+            "k: ['???']",
+            "é: [a]\nk: b?",
+            "k: [a:b]\nb: :x",
+            "- [a]\n- ?b",
+            "k:\n- []\n- b?",
+        ] {
             assert!(Document::from_str(text, "c.yaml").is_ok(), "{text}");
         }
     }

@@ -236,7 +236,7 @@ fn check_merge(there: &Node, over: &Node) -> Result<(), Error> {
 fn unset_structure(here: &Node, over: &Node) -> Option<Node> {
     let Type::Struct(schema) = over.slot() else { return None };
     let over_unset = matches!(over.value, Value::Missing);
-    if !over_unset || matches!(here.value, Value::Missing) {
+    if !over_unset || over.is_optional() || matches!(here.value, Value::Missing) {
         return None;
     }
     let typed = Typed {
