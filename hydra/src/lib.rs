@@ -21,6 +21,7 @@
 //! | `loader` | [`Loader`]: all of it, from a name and overrides to [`Composed`] |
 //! | `lex`, `grammar` | the grammar of interpolations |
 //! | `interpolation`, `resolvers`, `moment` | [`Interpolator`]: `${...}` to values |
+//! | `select` | a dotted path to where it leads, through interpolations |
 //! | `overrides` | [`apply_overrides`]: `a.b=1`, `+a=1`, `++a=1`, `~a` |
 //! | `merge` | [`merge`]: one tree over another |
 //! | `de` | [`from_node`]: tree to a type of yours, all problems at once |
