@@ -12,7 +12,6 @@ use crate::env::{Environment, ProcessEnvironment};
 use crate::error::{Error, ErrorKind, Errors};
 use crate::grammar::{self, Element, Interpolation, Part};
 use crate::limits::{Budget, MAX_DEPTH, MAX_ERRORS, MAX_RESOLVING, Spent};
-use crate::loader::Warning;
 use crate::merge::{Kind, Step};
 use crate::moment::Moment;
 use crate::path;
@@ -20,6 +19,7 @@ use crate::scalar;
 use crate::source::{Origin, is_secret_name};
 use crate::types::{convert, refuse_null, shown};
 use crate::value::{Key, KeyKind, Map, Node, Value};
+use crate::warning::Warning;
 
 /// A resolver of your own: from its arguments to its value, or to the reason why there is none.
 pub type ResolverFn = Box<dyn Fn(&[Node]) -> Result<Value, String> + Send + Sync>;

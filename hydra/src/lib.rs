@@ -27,7 +27,7 @@
 //! | `de` | [`from_node`]: tree to a type of yours, all problems at once |
 //! | `dump` | [`to_yaml`]: tree to text, as OmegaConf prints it |
 //! | [`app`] | [`app::App`]: Hydra's command line as a library |
-//! | `error` | [`Errors`]: place, line, caret, hint |
+//! | `error`, `warning` | [`Errors`]: place, line, caret, hint; [`Warning`] |
 //!
 //! Nothing here prints, exits or panics on bad input, and every error keeps its place:
 //!
@@ -71,6 +71,7 @@ mod select;
 mod source;
 mod types;
 mod value;
+mod warning;
 mod yaml;
 
 pub use compose::{DefaultsEntry, DefaultsList, DefaultsTree};
@@ -80,7 +81,7 @@ pub use env::{Environment, ProcessEnvironment};
 pub use error::{Error, ErrorKind, Errors, Fault, FaultClass, FaultPlace, nearest};
 pub use hydra_conf::HYDRA_VERSION;
 pub use interpolation::{Interpolator, ResolverFn, resolve};
-pub use loader::{Composed, Loader, RunMode, Warning, WarningKind};
+pub use loader::{Composed, Loader, RunMode};
 pub use merge::{Strictness, merge, merge_with};
 pub use moment::Moment;
 pub use overrides::{
@@ -92,6 +93,7 @@ pub use repository::{ConfigStore, SearchPath, SearchPathEntry};
 pub use source::{Origin, Position, Source, Span};
 pub use types::{EnumType, EnumValue, KeyType, Schema, StructType, Type};
 pub use value::{Key, KeyKind, Map, Node, Value};
+pub use warning::{Warning, WarningKind};
 pub use yaml::Document;
 
 /// Which language a configuration is written in.

@@ -3,10 +3,10 @@
 use crate::error::Error;
 use crate::grammar;
 use crate::interpolation::{Found, Miss, Place, Run};
-use crate::loader::{Warning, WarningKind};
 use crate::path;
 use crate::scalar;
 use crate::value::{Map, Node, Value};
+use crate::warning::{Warning, WarningKind};
 use crate::yaml::Document;
 
 /// The names of the built-in resolvers.

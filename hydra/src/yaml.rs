@@ -89,9 +89,9 @@ fn root(node: Option<Node>, source: &Arc<Source>) -> Result<Node, Error> {
             Ok(Node::new(Value::Map(map), node.origin))
         }
         other => {
-            let message =
-                format!("a configuration is a mapping or a list, not {}", other.describe_kind());
-            Err(Error::new(ErrorKind::YamlValue(message), node.origin))
+            let message = format!("Invalid loaded object type: {}", scalar::python_type(&other));
+            let kind = ErrorKind::Uncaught { class: "OSError", message };
+            Err(Error::new(kind, node.origin).with_hint("a configuration is a mapping or a list"))
         }
     }
 }

@@ -8,10 +8,10 @@ use super::item::Item;
 use crate::env::Environment;
 use crate::error::{Error, ErrorKind, Errors};
 use crate::interpolation::Interpolator;
-use crate::loader::Warning;
 use crate::repository::{Loaded, Repository};
 use crate::source::Origin;
 use crate::value::{Key, KeyKind, Map, Node, Value};
+use crate::warning::Warning;
 
 /// The name of the root, above Hydra's own configuration and the primary one.
 pub(crate) const ROOT: &str = "<root>";
