@@ -6,17 +6,21 @@
 //! |---|---|---|
 //! | ours, by its path | yes | as our types know the key |
 //! | ours, by folder and name | yes | needs `+`, as in Hydra |
+//! | optimum-benchmark's | no | needs `+`, as in Hydra |
 //! | any, read strictly | no | needs `+`, as in Hydra |
+//!
+//! A config is optimum-benchmark's if its defaults lists name `benchmark`, for which there is no file of that name.
 
 use std::path::{Path, PathBuf};
 
 use hydra_compose::{
-    Composed, ConfigStore, Dialect, Document, Errors, Interpolator, Loader, RunMode, SearchPath,
-    Strictness,
+    Composed, ConfigStore, Dialect, Document, Errors, Interpolator, Loader, Node, RunMode,
+    SearchPath, Strictness,
 };
 
 use super::Environment;
-use super::load::{LoadedConfig, problems};
+use super::load::{LoadedConfig, problems, typed};
+use super::optimum::{self, ROOT};
 use crate::error::{Problem, Problems};
 
 /// Which config.
@@ -43,11 +47,19 @@ pub enum Reading {
     Strict,
 }
 
+/// Whose config it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Language {
+    Ours,
+    Optimum,
+}
+
 /// Composes one config, again and again: a sweep does it for each of its cells.
 pub struct Composer<'e> {
     loader: Loader<'e>,
     name: Option<String>,
     dialect: Dialect,
+    language: Language,
     environment: &'e Environment,
 }
 
@@ -61,13 +73,15 @@ impl<'e> Composer<'e> {
         reading: Reading,
         environment: &'e Environment,
     ) -> Result<Self, Problems> {
+        let language = language(source, environment)?;
         // Our configs know `${NAME:-default}` as well: the proof of concept's documents promised it.
-        let dialect = Dialect { shell_defaults: reading == Reading::Auto };
-        let (search_path, store, name) = places(source, dialect)?;
+        let ours = language == Language::Ours && reading == Reading::Auto;
+        let dialect = Dialect { shell_defaults: ours };
+        let (search_path, store, name) = places(source, dialect, language)?;
         // Whether a key may be changed is decided by our types, which know more keys than the file
         // holds and which of them was meant; whoever asks Hydra's way gets Hydra's rule.
-        let strictness = match (source, reading) {
-            (Source::File(_), Reading::Auto) => Strictness::Open,
+        let strictness = match source {
+            Source::File(_) if ours => Strictness::Open,
             _ => Strictness::Struct,
         };
         let loader = Loader::new(search_path, store)
@@ -75,7 +89,7 @@ impl<'e> Composer<'e> {
             .with_dialect(dialect)
             .with_strictness(strictness)
             .with_job_name("ai-energy-benchmark");
-        Ok(Self { loader, name, dialect, environment })
+        Ok(Self { loader, name, dialect, language, environment })
     }
 
     /// Hydra's view of the search path, groups and options.
@@ -114,14 +128,37 @@ impl<'e> Composer<'e> {
         composed: &Composed,
         overrides: &[String],
     ) -> Result<LoadedConfig, Problems> {
-        LoadedConfig::new(composed, &self.interpolator(self.environment), overrides, self.name())
+        let fit = |node: Node| match self.language {
+            Language::Ours => Ok((typed(node)?, Vec::new())),
+            Language::Optimum => optimum::to_config(&node, self.environment)
+                .map(|mapped| (mapped.config, mapped.notes)),
+        };
+        let interpolator = self.interpolator(self.environment);
+        LoadedConfig::new(composed, &interpolator, overrides, self.name(), fit)
     }
 }
 
 type Places = (SearchPath, ConfigStore, Option<String>);
 
-fn places(source: &Source, dialect: Dialect) -> Result<Places, Problems> {
-    let mut store = ConfigStore::new();
+/// Whose config it is, by its defaults lists. What is wrong with them is told when it is composed.
+fn language(source: &Source, environment: &Environment) -> Result<Language, Problems> {
+    let (search_path, store, name) = places(source, Dialect::default(), Language::Optimum)?;
+    let folders: Vec<PathBuf> =
+        search_path.iter().map(|entry| PathBuf::from(&entry.path)).collect();
+    let loader = Loader::new(search_path, store).with_environment(environment);
+    let Ok((_, list)) = loader.defaults(name.as_deref(), &[], RunMode::MultiRun) else {
+        return Ok(Language::Ours);
+    };
+    let is_file = folders.iter().any(|folder| folder.join(format!("{ROOT}.yaml")).is_file());
+    let is_named = list.iter().any(|entry| entry.config_path == ROOT && !entry.primary);
+    Ok(if is_named && !is_file { Language::Optimum } else { Language::Ours })
+}
+
+fn places(source: &Source, dialect: Dialect, language: Language) -> Result<Places, Problems> {
+    let mut store = match language {
+        Language::Ours => ConfigStore::new(),
+        Language::Optimum => optimum::store(),
+    };
     match source {
         Source::Named { folder, name } => {
             let path = SearchPath::new();

@@ -13,8 +13,9 @@ use super::component::metrics::MetricsConfig;
 use super::component::reporter::ReporterConfig;
 use super::component::scenario::ScenarioConfig;
 use super::compose::{Composer, Reading, Source};
+use super::optimum::key_of;
 use super::redact::{is_secret_key, redact_text};
-use super::{BenchmarkConfig, DEFAULT_OUTPUT_DIR, Environment};
+use super::{BenchmarkConfig, DEFAULT_OUTPUT_DIR, Environment, Note};
 use crate::error::{Problem, Problems, nearest};
 
 /// A config, and how it came to be.
@@ -24,6 +25,8 @@ pub struct LoadedConfig {
     pub config: BenchmarkConfig,
     /// What works and should not stay as it is.
     pub warnings: Vec<String>,
+    /// What is done otherwise than the program would do it that the config was written for.
+    pub notes: Vec<Note>,
     /// What was written, changes applied, nothing interpolated.
     written: Node,
     /// The same of Hydra's own settings.
@@ -45,23 +48,36 @@ pub fn load(path: &Path, overrides: &[String]) -> Result<LoadedConfig, Problems>
 }
 
 impl LoadedConfig {
-    /// Resolves a composed config and fits it into its types.
+    /// Resolves a composed config and fits it into its types with `fit`.
     pub(super) fn new(
         composed: &Composed,
         interpolator: &Interpolator<'_>,
         overrides: &[String],
         name: Option<&str>,
+        fit: impl FnOnce(Node) -> Result<(BenchmarkConfig, Vec<Note>), Problems>,
     ) -> Result<Self, Problems> {
         // Hydra's own settings are resolved by whoever needs them: some are set only when a job begins.
         let (written, hydra) = (composed.job(), composed.hydra().cloned());
         let resolved = interpolator.resolve(&written).map_err(|errors| problems(&errors))?;
-        let mut config = typed(resolved)?;
+        let (mut config, notes) = fit(resolved).map_err(|found| located(&written, found))?;
         if config.name.is_empty() {
             name.unwrap_or_default().clone_into(&mut config.name);
         }
         let warnings = composed.warnings.iter().map(|warning| warning.message.clone()).collect();
         let hydra = hydra.unwrap_or_else(|| Node::in_memory(Value::Null));
-        Ok(Self { config, warnings, written, hydra, overrides: overrides.to_vec() })
+        Ok(Self { config, warnings, notes, written, hydra, overrides: overrides.to_vec() })
+    }
+
+    /// A config that Hydra had no part in.
+    pub(super) fn plain(
+        config: BenchmarkConfig,
+        notes: Vec<Note>,
+        written: Node,
+        overrides: &[String],
+    ) -> Self {
+        let hydra = Node::in_memory(Value::Null);
+        let overrides = overrides.to_vec();
+        Self { config, warnings: Vec::new(), notes, written, hydra, overrides }
     }
 
     /// What Hydra keeps of a run: the config as written, its own settings, and the changes. Without secrets.
@@ -80,23 +96,33 @@ impl LoadedConfig {
             self.hydra.clone(),
         )])));
         let file = |name: &str, node: &Node| (Path::new(".hydra").join(name), shown(node));
-        vec![
-            file("config.yaml", &self.written),
-            file("hydra.yaml", &hydra),
-            file("overrides.yaml", &overrides),
-        ]
+        let mut files = vec![file("config.yaml", &self.written)];
+        if self.hydra.as_map().is_some() {
+            files.push(file("hydra.yaml", &hydra));
+        }
+        files.push(file("overrides.yaml", &overrides));
+        files
     }
 
     /// The same problems with file, line and column, where their place is a key that was written.
     #[must_use]
     pub fn locate(&self, problems: Problems) -> Problems {
-        let located =
-            problems.0.into_iter().map(|problem| match self.written.span_of(&problem.place) {
-                Some(origin) => at(origin, problem),
-                None => problem,
-            });
-        Problems(located.collect())
+        located(&self.written, problems)
     }
+}
+
+/// Problems whose place is a key that was written, with file, line and column.
+pub(super) fn located(written: &Node, problems: Problems) -> Problems {
+    let placed = problems.0.into_iter().map(|problem| {
+        let origin = written.span_of(&problem.place);
+        let origin = origin.or_else(|| written.span_of(key_of(&problem.place)));
+        // A default that nobody wrote has no place that would help.
+        match origin.filter(|origin| origin.span().is_some() || origin.override_text().is_some()) {
+            Some(origin) => at(origin, problem),
+            None => problem,
+        }
+    });
+    Problems(placed.collect())
 }
 
 fn at(origin: &Origin, problem: Problem) -> Problem {
@@ -128,7 +154,8 @@ impl Default for Rest {
     }
 }
 
-fn typed(mut root: Node) -> Result<BenchmarkConfig, Problems> {
+/// Fits a resolved config of ours into its types.
+pub(super) fn typed(mut root: Node) -> Result<BenchmarkConfig, Problems> {
     let backend = root.as_map_mut().and_then(|map| map.remove("backend"));
     let mut found = Problems::default();
     let rest = from_node::<Rest>(&root).map_err(|errors| found.0.extend(problems(&errors).0));

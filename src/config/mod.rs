@@ -1,10 +1,12 @@
 //! What the user wrote, resolved and checked.
 
+pub mod aienergyscore;
 mod check;
 pub mod component;
 mod compose;
 mod environment;
 mod load;
+pub mod optimum;
 mod redact;
 mod schema;
 
@@ -25,6 +27,28 @@ use component::scenario::ScenarioConfig;
 
 /// Where run folders go unless the config says otherwise.
 const DEFAULT_OUTPUT_DIR: &str = "results";
+
+/// Something that is done otherwise than the config's own program would do it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// The key.
+    pub key: String,
+    /// What about it; reads on from the key.
+    pub message: String,
+}
+
+impl Note {
+    /// A note.
+    pub fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { key: key.into(), message: message.into() }
+    }
+}
+
+impl std::fmt::Display for Note {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.key, self.message)
+    }
+}
 
 /// One benchmark.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -8,7 +8,7 @@ use super::{Lent, host};
 use crate::backend::Backend;
 use crate::carbon;
 use crate::config::component::scenario::ScenarioConfig;
-use crate::config::{BenchmarkConfig, Environment};
+use crate::config::{BenchmarkConfig, Environment, Note};
 use crate::dataset::hub::HubEnv;
 use crate::dataset::{self, Generate, Generator, Prompts, Vocabulary};
 use crate::error::{Problem, Problems};
@@ -141,6 +141,12 @@ fn generated_info(scenario: &ScenarioConfig, source: &dyn Generate) -> DatasetIn
 }
 
 impl Prepared {
+    /// Keeps what loading the config noted, as cautions of the run.
+    pub fn keep_notes(&mut self, notes: &[Note]) {
+        let cautions = notes.iter().map(|note| Warning::new("config_note", note.to_string()));
+        self.warnings.extend(cautions);
+    }
+
     /// Generated prompts stay within the vocabulary that the backend tells, unless the config states one.
     pub(super) fn settle_prompts(&mut self, told: &BackendInfo) {
         let scenario = &self.config.scenario;

@@ -145,7 +145,7 @@ pub(super) async fn check(backend: &OpenAi) -> Result<CheckReport, BackendError>
         endpoint: Some(endpoint.to_string()),
         server: software.name.map(str::to_owned),
         server_version: software.version,
-        weights: Weights::Unknown,
+        weights: if backend.config.no_weights { Weights::Synthetic } else { Weights::Unknown },
         local: place.local,
         local_reason: place.reason,
         pids: place.pids,

@@ -144,6 +144,8 @@ pub struct VllmConfig {
     pub extra_body: BTreeMap<String, Value>,
     /// Time allowed for connecting, in seconds.
     pub connect_timeout_s: f64,
+    /// The server was started with random weights (vLLM's `--load-format dummy`): figures are labelled synthetic.
+    pub no_weights: bool,
     /// Describes the server's device; nothing is sent. Default: unknown.
     pub device: Option<String>,
     /// GPUs the server runs on: index, UUID or UUID prefix. Their energy is counted. Default: all GPUs of the machine.
@@ -170,6 +172,7 @@ impl Default for VllmConfig {
             allow_insecure_auth: false,
             extra_body: BTreeMap::new(),
             connect_timeout_s: 10.0,
+            no_weights: false,
             device: None,
             device_ids: None,
             task: None,
