@@ -247,6 +247,16 @@ fn backend(
             ours.insert(key.clone(), value.clone());
         }
     }
+    // No devices are the first one, as the wrapper has it.
+    let names_none = match ours.get("device_ids").map(|node| &node.value) {
+        None => true,
+        Some(Value::Str(text)) => text.trim().is_empty(),
+        Some(Value::List(items)) => items.is_empty(),
+        Some(_) => false,
+    };
+    if names_none {
+        put(&mut ours, "device_ids", text("0"));
+    }
     Node::in_memory(Value::Map(ours))
 }
 
@@ -304,6 +314,7 @@ fn metrics(node: &Node, results: &str) -> Node {
         ("output_dir", text(&format!("{results}/emissions"))),
         ("country_iso_code", text("USA")),
         ("region", text("california")),
+        ("skip_missing_gpus", Node::in_memory(Value::Bool(true))),
     ] {
         put(&mut ours, key, value);
     }

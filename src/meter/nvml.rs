@@ -161,6 +161,7 @@ fn open(request: &OpenRequest<'_>) -> Opened {
             device_ids: request.device_ids,
             visible: request.cuda_visible_devices.as_deref(),
             order: request.cuda_device_order.as_deref(),
+            skip_missing: request.metrics.skip_missing_gpus,
         },
     );
     let mut opened =

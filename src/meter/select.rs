@@ -23,6 +23,8 @@ pub struct Wanted<'a> {
     pub visible: Option<&'a str>,
     /// `CUDA_DEVICE_ORDER`, if set.
     pub order: Option<&'a str>,
+    /// Indices beyond the last GPU are left out with a caution, instead of being a problem.
+    pub skip_missing: bool,
 }
 
 /// The outcome.
@@ -56,9 +58,21 @@ pub fn select(gpus: &[DeviceRef], wanted: Wanted<'_>) -> Selection {
         Some(ids) => {
             let named = ids.iter().filter_map(|id| {
                 index_used |= matches!(name_of(id), Name::Index(_));
+                let missing = matches!(name_of(id), Name::Index(at) if at >= visible.len());
+                if wanted.skip_missing && missing && !visible.is_empty() {
+                    result.warnings.push(left_out(id));
+                    return None;
+                }
                 pick(gpus, &visible, id, &mut result)
             });
-            named.collect()
+            let named: Vec<usize> = named.collect();
+            // As AIEnergyScore's wrapper has it: where none is left, the first one.
+            let none = named.is_empty() && result.problems.is_empty();
+            if none && wanted.skip_missing {
+                visible.first().copied().into_iter().collect()
+            } else {
+                named
+            }
         }
     };
     chosen.sort_unstable();
@@ -180,6 +194,13 @@ fn pick(gpus: &[DeviceRef], visible: &[usize], id: &str, result: &mut Selection)
         ),
     }
     None
+}
+
+fn left_out(id: &str) -> Warning {
+    Warning::new(
+        "missing_gpu_left_out",
+        format!("{DEVICE_IDS} names GPU {id}, which is not here: it is left out"),
+    )
 }
 
 fn no_such_index(gpus: &[DeviceRef], visible: &[usize], index: usize) -> Problem {

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test")]
 
 mod carbon;
+mod config_dialects;
 mod dataset;
 mod dataset_hub;
 mod gpu;

@@ -21,7 +21,7 @@ fn four() -> Vec<DeviceRef> {
 
 fn pick(gpus: &[DeviceRef], ids: &[&str], visible: Option<&str>, order: Option<&str>) -> Selection {
     let ids: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
-    select(gpus, Wanted { device_ids: Some(&ids), visible, order })
+    select(gpus, Wanted { device_ids: Some(&ids), visible, order, skip_missing: false })
 }
 
 fn chosen(ids: &[&str], visible: Option<&str>) -> Vec<usize> {
@@ -127,7 +127,7 @@ proptest! {
     ) {
         let selection = select(
             &four(),
-            Wanted { device_ids: Some(&ids), visible: visible.as_deref(), order: None },
+            Wanted { device_ids: Some(&ids), visible: visible.as_deref(), order: None, skip_missing: false },
         );
         prop_assert!(selection.chosen.is_sorted_by(|a, b| a < b));
         prop_assert!(selection.chosen.iter().all(|position| *position < 4));
@@ -147,4 +147,26 @@ proptest! {
             None => prop_assert_eq!(selection.problems.len(), 1),
         }
     }
+}
+
+#[test]
+fn indices_beyond_the_last_gpu_are_left_out_only_where_that_was_asked_for() {
+    let gpus: Vec<DeviceRef> = (0..2)
+        .map(|index| DeviceRef {
+            index,
+            uuid: format!("GPU-{index}1111111-0000-0000-0000-000000000000"),
+            name: "NVIDIA H100".to_owned(),
+        })
+        .collect();
+    let pick = |ids: &[&str], skip_missing| {
+        let ids: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
+        select(&gpus, Wanted { device_ids: Some(&ids), skip_missing, ..Wanted::default() })
+    };
+    let lenient = pick(&["0", "1", "2", "7"], true);
+    assert_eq!(
+        (lenient.chosen, lenient.problems.len(), lenient.warnings.len()),
+        (vec![0, 1], 0, 2)
+    );
+    assert_eq!(pick(&["5"], true).chosen, [0]);
+    assert_eq!(pick(&["0", "7"], false).problems.len(), 1);
 }

@@ -23,7 +23,7 @@ pub(crate) fn run(arguments: &RunArgs, log_format: LogFormat) -> Exit {
         }
     };
     let config = loaded.config.clone();
-    let prepared =
+    let mut prepared =
         match run::prepare(loaded.config.clone(), &super::registry(), &Environment::default()) {
             Ok(prepared) => prepared,
             Err(problems) => {
@@ -31,6 +31,7 @@ pub(crate) fn run(arguments: &RunArgs, log_format: LogFormat) -> Exit {
                 return Exit::Usage;
             }
         };
+    prepared.keep_notes(&loaded.notes);
     match run::execute(prepared, options(&loaded, log_format)) {
         Ok(end) => report(&end, &config, arguments.json),
         Err(error) => {

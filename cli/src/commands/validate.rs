@@ -11,6 +11,10 @@ pub(crate) fn run(arguments: &ConfigArgs) -> Exit {
     let prepared = super::load(&arguments.config, &arguments.overrides).and_then(|loaded| {
         prepare(loaded.config.clone(), &super::registry(), &Environment::default())
             .map_err(|problems| loaded.locate(problems))
+            .map(|mut prepared| {
+                prepared.keep_notes(&loaded.notes);
+                prepared
+            })
     });
     match prepared {
         Ok(prepared) => {

@@ -47,6 +47,9 @@ pub struct MetricsConfig {
     /// Check before the run and after it that no other process uses the selected GPUs: `error` or `warn`; `kill` warns.
     /// Default: a caution where it can be told, and none where it cannot.
     pub device_isolation: Option<DeviceIsolation>,
+    /// Indices in `backend.device_ids` beyond the last GPU are left out with a caution; where none is left, the first GPU
+    /// is taken.
+    pub skip_missing_gpus: bool,
     /// Seconds between reads of a sensor that has no better cadence of its own.
     pub sample_period_s: f64,
     /// Thermal design power of one processor in watts, for the CPU load model. Default: the table's.
@@ -77,6 +80,7 @@ impl Default for MetricsConfig {
             ram: true,
             server_is_local: None,
             device_isolation: None,
+            skip_missing_gpus: false,
             sample_period_s: 1.0,
             cpu_tdp_w: None,
             ram_power_w: None,
