@@ -220,6 +220,20 @@ fn other_engines_and_scenarios_are_refused_by_name() {
 }
 
 #[test]
+fn without_a_task_what_only_other_tasks_have_is_refused() {
+    let changes =
+        ["backend.task=null", "+scenario.call_kwargs.steps=4", "+scenario.input_shapes.height=8"];
+    let images = [&changes[..], &["~scenario.generate_kwargs"]].concat();
+    let shown = optimum().load("shapes", &images, &[]);
+    let shown = shown.unwrap_err().to_string();
+    for part in ["generating images", "image inputs", "backend.task=text-generation"] {
+        assert!(shown.contains(part), "{part} in {shown}");
+    }
+    let told = optimum().load("shapes", &changes[1..], &[]).unwrap();
+    assert_eq!(notes(&told), ["scenario.input_shapes.height", "scenario.call_kwargs"]);
+}
+
+#[test]
 fn a_benchmark_file_of_ones_own_is_no_config_of_optimum_benchmark() {
     let folder = Folder::new(&[
         ("benchmark.yaml", "backend: {type: candle, model: m, no_weights: true}\n"),

@@ -23,6 +23,8 @@ pub(super) enum Engine {
 pub(super) struct Mapped {
     pub(super) kind: Engine,
     pub(super) ours: Ours,
+    /// Whether the config says which task it is.
+    pub(super) has_task: bool,
     /// Of everything that is drawn at random.
     pub(super) seed: Option<Node>,
 }
@@ -40,11 +42,12 @@ pub(super) fn map(
     model(&mut theirs, &mut ours, findings);
     device(&mut theirs, &mut ours, findings);
     let seed = theirs.take("seed").cloned();
+    let has_task = theirs.words("task").is_some();
     match kind {
         Engine::Pytorch => pytorch(&mut theirs, &mut ours, findings),
         Engine::Vllm => vllm(&mut theirs, &mut ours, environment, findings),
         // Keys of engines that are not run need no word of their own.
-        Engine::Other => return Mapped { kind, ours, seed },
+        Engine::Other => return Mapped { kind, ours, has_task, seed },
     }
     for key in ["inter_op_num_threads", "intra_op_num_threads"] {
         if theirs.take(key).is_some() {
@@ -54,7 +57,7 @@ pub(super) fn map(
     // Informative, or found out by the engine.
     theirs.known(&["version", "model_type"]);
     theirs.finish(findings);
-    Mapped { kind, ours, seed }
+    Mapped { kind, ours, has_task, seed }
 }
 
 fn engine(name: &str, findings: &mut Findings) -> Engine {

@@ -47,9 +47,32 @@ pub(super) fn map(mut theirs: Section<'_>, engine: &Mapped, findings: &mut Findi
             return ours;
         }
     }
+    other_task(&mut theirs, engine, findings);
     common(&mut theirs, &mut ours, findings);
     theirs.finish(findings);
     ours
+}
+
+/// Without a task text generation is assumed, unless the config asks for what only other tasks have.
+fn other_task(theirs: &mut Section<'_>, engine: &Mapped, findings: &mut Findings) {
+    if engine.has_task {
+        return;
+    }
+    let hint = "if it is text generation, say so with backend.task=text-generation";
+    // vLLM generates text and has no pipeline to call; a base config for all tasks sets both.
+    let called = theirs.filled("call_kwargs").is_some();
+    if engine.kind == Engine::Pytorch && called && theirs.filled("generate_kwargs").is_none() {
+        let what = "generating images (call_kwargs are a diffusion pipeline's)";
+        findings.not_run("scenario.call_kwargs", what, hint);
+    }
+    for (key, _) in theirs.filled("input_shapes").into_iter().flat_map(Map::iter) {
+        let what = match key.as_str() {
+            Some("num_images" | "num_channels" | "height" | "width") => "image inputs",
+            Some("nb_max_frames" | "audio_sequence_length") => "audio inputs",
+            _ => continue,
+        };
+        findings.not_run(&format!("scenario.input_shapes.{}", key.text()), what, hint);
+    }
 }
 
 /// What both scenarios have.
