@@ -221,14 +221,18 @@ fn other_engines_and_scenarios_are_refused_by_name() {
 
 #[test]
 fn without_a_task_what_only_other_tasks_have_is_refused() {
+    // Without generate_kwargs the calls are a pipeline's.
+    let pictures =
+        INFERENCE.replace("  generate_kwargs: {max_new_tokens: 32, min_new_tokens: 32}\n", "");
+    let folder = Folder::new(&[("_base_.yaml", BASE), ("pictures.yaml", &pictures)]);
     let changes =
         ["backend.task=null", "+scenario.call_kwargs.steps=4", "+scenario.input_shapes.height=8"];
-    let images = [&changes[..], &["~scenario.generate_kwargs"]].concat();
-    let shown = optimum().load("shapes", &images, &[]);
-    let shown = shown.unwrap_err().to_string();
+    let shown = folder.load("pictures", &changes, &[]).unwrap_err().to_string();
     for part in ["generating images", "image inputs", "backend.task=text-generation"] {
         assert!(shown.contains(part), "{part} in {shown}");
     }
+    let shared = optimum().load("shapes", &changes[..2], &[]).unwrap();
+    assert_eq!(notes(&shared), ["backend.task", "scenario.call_kwargs"]);
     let told = optimum().load("shapes", &changes[1..], &[]).unwrap();
     assert_eq!(notes(&told), ["scenario.input_shapes.height", "scenario.call_kwargs"]);
 }
