@@ -24,7 +24,7 @@ pub(crate) enum Command {
     /// Run a benchmark and report joules
     Run(RunArgs),
     /// Check a config and everything it names, without sending a request; all problems at once
-    Validate(ConfigArgs),
+    Validate(ValidateArgs),
     /// Show which sensors exist here, which could with what permission, and what a run would count
     Doctor(DoctorArgs),
     /// Print a JSON Schema
@@ -42,27 +42,119 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// A config file with changes.
-#[derive(Debug, Args)]
+/// Which config, and changes to it.
+///
+/// Two shapes: files and folders by their path, or as Hydra takes them, a folder and a name in it.
+#[derive(Debug, Default, Args)]
 pub(crate) struct ConfigArgs {
-    /// YAML config
-    #[arg(value_name = "CONFIG")]
-    pub config: PathBuf,
-    /// Changes to it: key=value, +key=value, ++key=value, ~key
-    #[arg(value_name = "KEY=VALUE")]
-    pub overrides: Vec<String>,
+    /// YAML configs or folders of them, and changes to all: key=value, +key=value, ++key=value, ~key
+    #[arg(value_name = "CONFIG | KEY=VALUE")]
+    pub words: Vec<String>,
+    /// Folder of configs, with --config-name [short: -cd]
+    #[arg(long, value_name = "DIR")]
+    pub config_dir: Option<PathBuf>,
+    /// The same, as wrappers of AIEnergyScore name it [short: -cp]
+    #[arg(long, value_name = "DIR", conflicts_with = "config_dir")]
+    pub config_path: Option<PathBuf>,
+    /// Name of a config in that folder, without .yaml [short: -cn]
+    #[arg(long, value_name = "NAME")]
+    pub config_name: Option<String>,
+    /// How configs are read
+    #[arg(long, value_enum, default_value_t = Dialect::Auto)]
+    pub dialect: Dialect,
+}
+
+impl ConfigArgs {
+    /// Whether a config is named Hydra's way.
+    pub(crate) fn is_hydra_shaped(&self) -> bool {
+        self.config_dir.is_some() || self.config_path.is_some() || self.config_name.is_some()
+    }
+}
+
+/// How configs are read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Dialect {
+    /// By what the config is: ours, or optimum-benchmark's; ours may hold ${NAME:-default}
+    #[default]
+    Auto,
+    /// Exactly as Hydra 1.3 and OmegaConf 2.3 read them
+    Strict,
+    /// As AIEnergyScore's wrapper does: no defaults list, no struct
+    Aienergyscore,
+}
+
+/// What of a config is shown instead of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Shown {
+    /// The config of the benchmark
+    Job,
+    /// The config of Hydra itself: folders, sweep, job
+    Hydra,
+    /// Both
+    All,
+}
+
+/// What about a config is shown instead of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Info {
+    /// Everything
+    All,
+    /// Search path, tree and list of defaults, and the config
+    Config,
+    /// The defaults list
+    Defaults,
+    /// The defaults as a tree
+    DefaultsTree,
+    /// Where configs are looked for
+    Searchpath,
 }
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit codes: 0 ok, 1 run failed, 2 usage or config, 3 finished with failures, 130 interrupted."
+    after_help = "Exit codes: 0 ok, 1 run failed, 2 usage or config, 3 finished with failures, 130 interrupted.\n\
+                  With --config-name, as Hydra's: 1 also for what is wrong with the config."
 )]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub(crate) struct RunArgs {
     #[command(flatten)]
     pub config: ConfigArgs,
-    /// Print report.json on standard output and nothing else there
+    /// Run every combination of the values that changes name: key=1,2 or key=range(1,5)
+    #[arg(short, long)]
+    pub multirun: bool,
+    /// Run once; the default, as Hydra's flag says it
+    #[arg(long, conflicts_with = "multirun")]
+    pub run: bool,
+    /// Print the composed config and stop
+    #[arg(short, long, value_enum, value_name = "WHICH", conflicts_with_all = ["multirun", "run", "info"])]
+    pub cfg: Option<Shown>,
+    /// Of the composed config only this part
+    #[arg(short, long, value_name = "KEY", requires = "cfg")]
+    pub package: Option<String>,
+    /// With interpolations resolved
+    #[arg(long, requires = "cfg")]
+    pub resolve: bool,
+    /// Print how the config is composed and stop
+    #[arg(short, long, value_enum, value_name = "WHAT", num_args = 0..=1, default_missing_value = "all",
+          conflicts_with = "run")]
+    pub info: Option<Info>,
+    /// Stop a sweep, or a row of configs, at the first failure
+    #[arg(long)]
+    pub fail_fast: bool,
+    /// Skip the cells of a sweep whose report is complete: in this sweep folder, or the newest of the same sweep
+    #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true)]
+    pub resume: Option<Option<PathBuf>>,
+    /// Print report.json on standard output and nothing else there; of several runs one a line
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ValidateArgs {
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Check every cell of the sweep
+    #[arg(short, long)]
+    pub multirun: bool,
 }
 
 #[derive(Debug, Args)]
@@ -70,12 +162,8 @@ pub(crate) struct DoctorArgs {
     /// Print the survey as JSON
     #[arg(long)]
     pub json: bool,
-    /// A config whose selection of devices and sensors is to be shown
-    #[arg(value_name = "CONFIG")]
-    pub config: Option<PathBuf>,
-    /// Changes to it
-    #[arg(value_name = "KEY=VALUE")]
-    pub overrides: Vec<String>,
+    #[command(flatten)]
+    pub config: ConfigArgs,
 }
 
 #[derive(Debug, Clone, Copy, Subcommand)]
@@ -93,12 +181,63 @@ pub(crate) struct CompletionArgs {
     pub shell: Shell,
 }
 
+/// Hydra's short flags of two letters, which clap has no words for.
+pub(crate) fn with_long_flags(words: impl Iterator<Item = String>) -> Vec<String> {
+    const LONG: [(&str, &str); 3] =
+        [("-cd", "--config-dir"), ("-cn", "--config-name"), ("-cp", "--config-path")];
+    words
+        .map(|word| {
+            let (flag, value) =
+                word.split_once('=').map_or((word.as_str(), None), |(f, v)| (f, Some(v)));
+            match (LONG.iter().find(|(short, _)| *short == flag), value) {
+                (Some((_, long)), Some(value)) => format!("{long}={value}"),
+                (Some((_, long)), None) => (*long).to_owned(),
+                (None, _) => word,
+            }
+        })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
+    use super::*;
     use clap::CommandFactory;
 
     #[test]
     fn the_arguments_are_consistent() {
-        super::Arguments::command().debug_assert();
+        Arguments::command().debug_assert();
+    }
+
+    fn run_args(words: &[&str]) -> RunArgs {
+        let words = ["ai-energy-benchmark", "run"].iter().chain(words);
+        let words = with_long_flags(words.map(|word| (*word).to_owned()));
+        match Arguments::parse_from(words).command {
+            Command::Run(run) => run,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn hydras_short_flags_are_understood() {
+        let run = run_args(&["-cd", "conf", "-cn=a", "x=1,2", "-c", "job", "-p", "db"]);
+        assert_eq!(run.config.config_dir.as_deref(), Some(std::path::Path::new("conf")));
+        assert_eq!(run.config.config_name.as_deref(), Some("a"));
+        assert!(run_args(&["-m", "c.yaml"]).multirun);
+        assert_eq!((run.cfg, run.package.as_deref()), (Some(Shown::Job), Some("db")));
+        assert_eq!(run.config.words, ["x=1,2"]);
+    }
+
+    #[test]
+    fn changes_may_stand_anywhere_and_begin_with_any_sign() {
+        let run = run_args(&["~a", "c.yaml", "+b=1", "--json", "++c=2", "d=-1"]);
+        assert_eq!(run.config.words, ["~a", "c.yaml", "+b=1", "++c=2", "d=-1"]);
+    }
+
+    #[test]
+    fn information_without_a_word_is_all_of_it() {
+        assert_eq!(run_args(&["c.yaml", "--info"]).info, Some(Info::All));
+        assert_eq!(run_args(&["--info", "defaults-tree", "c.yaml"]).info, Some(Info::DefaultsTree));
+        assert_eq!(run_args(&["c.yaml", "--resume"]).resume, Some(None));
+        assert_eq!(run_args(&["c.yaml", "--resume=x"]).resume, Some(Some("x".into())));
     }
 }

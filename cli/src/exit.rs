@@ -18,6 +18,11 @@ pub(crate) enum Exit {
 }
 
 impl Exit {
+    /// What is wrong with a config: Hydra's code where it was named Hydra's way.
+    pub(crate) const fn config(hydra_shaped: bool) -> Self {
+        if hydra_shaped { Self::RunFailed } else { Self::Usage }
+    }
+
     /// The number that the shell sees.
     pub(crate) const fn code(self) -> u8 {
         match self {

@@ -6,7 +6,10 @@ mod args;
 mod commands;
 mod exit;
 mod logging;
+mod plan;
 mod progress;
+mod resume;
+mod target;
 mod terminal;
 
 use std::process::ExitCode;
@@ -16,7 +19,7 @@ use clap::Parser;
 use args::{Arguments, Command};
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = Arguments::parse_from(args::with_long_flags(std::env::args()));
     logging::start(arguments.verbose, arguments.log_format);
     let exit = match arguments.command {
         Command::Run(run) => commands::run::run(&run, arguments.log_format),

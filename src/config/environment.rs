@@ -20,6 +20,14 @@ impl Environment {
         Self { set }
     }
 
+    /// The same with more over them.
+    #[must_use]
+    pub fn and(&self, more: impl IntoIterator<Item = (String, String)>) -> Self {
+        let mut set = self.set.clone();
+        set.extend(more);
+        Self { set }
+    }
+
     /// The value of a variable, if it is set and is valid Unicode.
     #[must_use]
     pub fn var(&self, name: &str) -> Option<String> {

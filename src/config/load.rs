@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use hydra_compose::app::{Job, SweepPlan};
 use hydra_compose::{
-    Composed, Error, ErrorKind, Errors, Interpolator, Key, KeyKind, Map, Node, Origin, RunMode,
-    Value, from_node, to_yaml,
+    Error, ErrorKind, Errors, Key, KeyKind, Map, Node, Origin, Value, from_node, to_yaml,
 };
 use serde::Deserialize;
 
@@ -12,7 +12,7 @@ use super::component::backend::BackendConfig;
 use super::component::metrics::MetricsConfig;
 use super::component::reporter::ReporterConfig;
 use super::component::scenario::ScenarioConfig;
-use super::compose::{Composer, Reading, Source};
+use super::compose::{Composer, JOB_NAME, Reading, Source, SweepFolder, is_dated_folder, plain};
 use super::optimum::key_of;
 use super::redact::{is_secret_key, redact_text};
 use super::{BenchmarkConfig, DEFAULT_OUTPUT_DIR, Environment, Note};
@@ -23,8 +23,10 @@ use crate::error::{Problem, Problems, nearest};
 pub struct LoadedConfig {
     /// The config.
     pub config: BenchmarkConfig,
-    /// What works and should not stay as it is.
-    pub warnings: Vec<String>,
+    /// Where its run lies.
+    pub place: Place,
+    /// The variables that the run sees.
+    pub environment: Environment,
     /// What is done otherwise than the program would do it that the config was written for.
     pub notes: Vec<Note>,
     /// What was written, changes applied, nothing interpolated.
@@ -32,6 +34,21 @@ pub struct LoadedConfig {
     /// The same of Hydra's own settings.
     hydra: Node,
     overrides: Vec<String>,
+}
+
+/// Where a run lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The run folder.
+    pub output_dir: PathBuf,
+    /// Nobody chose the folder, so no earlier run is continued in it.
+    pub is_new: bool,
+    /// The folder that relative paths of outputs start from.
+    pub working_dir: PathBuf,
+    /// Name of the folder in the run folder for what Hydra keeps; without one nothing is kept.
+    pub hydra_subdir: Option<PathBuf>,
+    /// Name of the log file in the run folder.
+    pub log_file: PathBuf,
 }
 
 /// Reads a config file, applies changes (`key=value`, `+key=value`, `++key=value`, `~key`), resolves
@@ -42,30 +59,40 @@ pub struct LoadedConfig {
 pub fn load(path: &Path, overrides: &[String]) -> Result<LoadedConfig, Problems> {
     let environment = Environment::default();
     let source = Source::File(path.to_owned());
-    let composer = Composer::new(&source, Reading::Auto, &environment)?;
-    let composed = composer.compose(overrides, RunMode::Run)?;
-    composer.load(&composed, overrides)
+    let composer = Composer::new(&source, Reading::Auto, overrides, &environment)?;
+    let mut jobs = composer.jobs(false)?;
+    match (jobs.jobs.pop(), jobs.jobs.is_empty()) {
+        (Some(job), true) => Ok(job),
+        _ => {
+            let message = "hydra.mode makes it a sweep, and one config is wanted";
+            Err(Problem::new(path.display().to_string(), message).hint("add hydra.mode=RUN").into())
+        }
+    }
 }
 
 impl LoadedConfig {
-    /// Resolves a composed config and fits it into its types with `fit`.
-    pub(super) fn new(
-        composed: &Composed,
-        interpolator: &Interpolator<'_>,
-        overrides: &[String],
+    /// Resolves a job's config and fits it into its types with `fit`.
+    pub(super) fn of(
+        job: &Job,
+        environment: &Environment,
         name: Option<&str>,
         fit: impl FnOnce(Node) -> Result<(BenchmarkConfig, Vec<Note>), Problems>,
     ) -> Result<Self, Problems> {
-        // Hydra's own settings are resolved by whoever needs them: some are set only when a job begins.
-        let (written, hydra) = (composed.job(), composed.hydra().cloned());
-        let resolved = interpolator.resolve(&written).map_err(|errors| problems(&errors))?;
-        let (mut config, notes) = fit(resolved).map_err(|found| located(&written, found))?;
+        // Hydra's own settings are kept as written.
+        let resolved = job.resolved(environment).map_err(|errors| problems(&errors))?;
+        let (mut config, notes) = fit(resolved).map_err(|found| located(&job.config, found))?;
         if config.name.is_empty() {
             name.unwrap_or_default().clone_into(&mut config.name);
         }
-        let warnings = composed.warnings.iter().map(|warning| warning.message.clone()).collect();
-        let hydra = hydra.unwrap_or_else(|| Node::in_memory(Value::Null));
-        Ok(Self { config, warnings, notes, written, hydra, overrides: overrides.to_vec() })
+        Ok(Self {
+            config,
+            place: Place::of(job),
+            environment: environment.and(job.env_set.iter().cloned()),
+            notes,
+            written: job.config.clone(),
+            hydra: job.hydra.clone(),
+            overrides: job.overrides.clone(),
+        })
     }
 
     /// A config that Hydra had no part in.
@@ -75,14 +102,45 @@ impl LoadedConfig {
         written: Node,
         overrides: &[String],
     ) -> Self {
-        let hydra = Node::in_memory(Value::Null);
-        let overrides = overrides.to_vec();
-        Self { config, warnings: Vec::new(), notes, written, hydra, overrides }
+        Self {
+            place: Place::plain(&config),
+            config,
+            environment: Environment::default(),
+            notes,
+            written,
+            hydra: Node::in_memory(Value::Null),
+            overrides: overrides.to_vec(),
+        }
     }
 
-    /// What Hydra keeps of a run: the config as written, its own settings, and the changes. Without secrets.
+    /// Where a sweep lies, and what is kept of it. Without secrets.
+    pub(super) fn sweep_folder(plan: &SweepPlan) -> SweepFolder {
+        let task = plan.master.config.at("hydra.overrides.task").and_then(Node::as_list);
+        let texts: Vec<String> =
+            task.unwrap_or_default().iter().filter_map(Node::as_str).map(str::to_owned).collect();
+        let mut node = plan.master.config.clone();
+        Hidden::of(&texts).hide(&mut node);
+        SweepFolder { dir: plan.dir.clone(), multirun_yaml: to_yaml(&node) }
+    }
+
+    /// The changes that made it: of a cell, those of the cell.
+    #[must_use]
+    pub fn overrides(&self) -> &[String] {
+        &self.overrides
+    }
+
+    /// The same to be shown: without secrets.
+    #[must_use]
+    pub fn shown_overrides(&self) -> Vec<String> {
+        let hidden = Hidden::of(&self.overrides);
+        self.overrides.iter().map(|text| hidden.hide_in(text)).collect()
+    }
+
+    /// What Hydra keeps of a run, as files of the run folder: the config as written, its own settings,
+    /// and the changes. Without secrets.
     #[must_use]
     pub fn hydra_files(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        let Some(subdir) = &self.place.hydra_subdir else { return Vec::new() };
         let hidden = Hidden::of(&self.overrides);
         let shown = |node: &Node| {
             let mut node = node.clone();
@@ -95,7 +153,7 @@ impl LoadedConfig {
             Key::new(KeyKind::Str("hydra".to_owned()), Origin::memory()),
             self.hydra.clone(),
         )])));
-        let file = |name: &str, node: &Node| (Path::new(".hydra").join(name), shown(node));
+        let file = |name: &str, node: &Node| (subdir.join(name), shown(node));
         let mut files = vec![file("config.yaml", &self.written)];
         if self.hydra.as_map().is_some() {
             files.push(file("hydra.yaml", &hydra));
@@ -108,6 +166,33 @@ impl LoadedConfig {
     #[must_use]
     pub fn locate(&self, problems: Problems) -> Problems {
         located(&self.written, problems)
+    }
+}
+
+impl Place {
+    /// Ours, dated: `<output_dir>/<name>/<date>/<time>`.
+    fn plain(config: &BenchmarkConfig) -> Self {
+        let now = jiff::ZonedDateTime::now();
+        let dated = now.strftime("%Y-%m-%d/%H-%M-%S").to_string();
+        Self {
+            output_dir: Path::new(&config.output_dir).join(plain(&config.name)).join(dated),
+            is_new: true,
+            working_dir: PathBuf::new(),
+            hydra_subdir: Some(PathBuf::from(".hydra")),
+            log_file: PathBuf::from(format!("{JOB_NAME}.log")),
+        }
+    }
+
+    fn of(job: &Job) -> Self {
+        let dated = |key: &str| job.hydra.at(key).is_some_and(is_dated_folder);
+        let inside = |path: &Path| path.strip_prefix(&job.output_dir).ok().map(Path::to_path_buf);
+        Self {
+            output_dir: job.output_dir.clone(),
+            is_new: dated(if job.num.is_some() { "sweep.dir" } else { "run.dir" }),
+            working_dir: job.working_dir.clone(),
+            hydra_subdir: job.hydra_dir.as_deref().and_then(inside),
+            log_file: PathBuf::from(format!("{}.log", job.name)),
+        }
     }
 }
 

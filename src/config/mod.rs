@@ -11,9 +11,9 @@ mod redact;
 mod schema;
 
 pub use check::check;
-pub use compose::{Composer, Reading, Source};
+pub use compose::{Composer, Jobs, Reading, Source, SweepFolder};
 pub use environment::Environment;
-pub use load::{LoadedConfig, load};
+pub use load::{LoadedConfig, Place, load};
 pub use redact::{is_secret_key, redact, redact_text};
 pub use schema::{resolved_schema, schema};
 

@@ -22,6 +22,16 @@ pub fn render(findings: &Findings) -> Result<Vec<u8>, ReportError> {
     Ok(bytes)
 }
 
+/// The same in one line, where several reports follow one another.
+///
+/// # Errors
+/// As [`render`].
+pub fn line(findings: &Findings) -> Result<Vec<u8>, ReportError> {
+    let mut bytes = serde_json::to_vec(findings)?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
 /// JSON Schema (draft 2020-12) of the file.
 #[must_use]
 pub fn schema() -> Value {

@@ -7,6 +7,7 @@ pub mod csv;
 pub mod emissions;
 pub mod files;
 pub mod json;
+pub mod summary;
 pub mod table;
 
 use std::path::{Path, PathBuf};

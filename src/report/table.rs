@@ -349,7 +349,7 @@ fn with_doubt(figure: &Figure) -> String {
 }
 
 /// Four significant digits: as many as such figures can bear.
-fn digits(value: f64) -> String {
+pub(super) fn digits(value: f64) -> String {
     significant(value, 4)
 }
 

@@ -23,8 +23,8 @@ const OF_A_RUN: [&str; 8] = [
 /// Where the run folder is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Folder {
-    /// A new one, `<this>/<name>/<date>/<time>[-N]`.
-    Under(PathBuf),
+    /// A new one: this, or `<this>-N` where it exists.
+    New(PathBuf),
     /// This one. What an earlier run left there moves to `earlier/<N>` in it: nothing measured is lost.
     At(PathBuf),
 }
@@ -34,14 +34,22 @@ impl Folder {
     #[must_use]
     pub fn path(&self) -> &Path {
         match self {
-            Self::Under(path) | Self::At(path) => path,
+            Self::New(path) | Self::At(path) => path,
         }
     }
 
     /// Makes it.
-    pub(super) fn make(&self, name: &str, now: &jiff::ZonedDateTime) -> io::Result<PathBuf> {
+    pub(super) fn make(&self) -> io::Result<PathBuf> {
         match self {
-            Self::Under(base) => create(base, name, now),
+            Self::New(path) => {
+                if let Some(parent) = path.parent() {
+                    fs::create_dir_all(parent)?;
+                }
+                first_free(|attempt| match attempt {
+                    0 => path.clone(),
+                    number => numbered(path, number),
+                })
+            }
             Self::At(path) => {
                 fs::create_dir_all(path)?;
                 keep_earlier(path)?;
@@ -49,6 +57,12 @@ impl Folder {
             }
         }
     }
+}
+
+fn numbered(path: &Path, number: u32) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!("-{number}"));
+    path.with_file_name(name)
 }
 
 /// Moves what an earlier run left aside.
@@ -80,17 +94,6 @@ fn first_free(name: impl Fn(u32) -> PathBuf) -> io::Result<PathBuf> {
     Err(io::Error::other("no free folder name"))
 }
 
-/// Makes a folder that no run has used, named for local time.
-fn create(base: &Path, name: &str, now: &jiff::ZonedDateTime) -> io::Result<PathBuf> {
-    let day = base.join(plain(name)).join(now.strftime("%Y-%m-%d").to_string());
-    fs::create_dir_all(&day)?;
-    let time = now.strftime("%H-%M-%S").to_string();
-    first_free(|attempt| match attempt {
-        0 => day.join(&time),
-        number => day.join(format!("{time}-{number}")),
-    })
-}
-
 /// Writes a file so that after a crash it is there whole or not at all.
 pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let unfinished = path.with_extension("part");
@@ -107,15 +110,6 @@ pub(super) fn write_json(path: &Path, value: &impl Serialize) -> io::Result<()> 
     write_whole(path, &bytes)
 }
 
-/// A name without anything that would lead out of its folder.
-fn plain(name: &str) -> String {
-    let cleaned: String = name
-        .chars()
-        .map(|c| if c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | ' ') { c } else { '_' })
-        .collect();
-    if cleaned.trim_matches('.').is_empty() { "benchmark".to_owned() } else { cleaned }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,21 +117,17 @@ mod tests {
     #[test]
     fn two_runs_in_one_second_get_two_folders() {
         let base = tempfile::tempdir().unwrap();
-        let now = jiff::ZonedDateTime::now();
-        let first = create(base.path(), "a/b", &now).unwrap();
-        let second = create(base.path(), "a/b", &now).unwrap();
-        assert_ne!(first, second);
-        assert!(second.to_string_lossy().ends_with("-1"));
-        assert!(first.starts_with(base.path().join("a_b")));
+        let folder = Folder::New(base.path().join("a/10-00-00"));
+        assert_eq!(folder.make().unwrap(), base.path().join("a/10-00-00"));
+        assert_eq!(folder.make().unwrap(), base.path().join("a/10-00-00-1"));
     }
 
     #[test]
     fn a_folder_that_was_used_keeps_what_the_earlier_runs_left() {
         let base = tempfile::tempdir().unwrap();
         let folder = Folder::At(base.path().join("runs/a"));
-        let now = jiff::ZonedDateTime::now();
         for run in ["first", "second", "third"] {
-            let path = folder.make("a", &now).unwrap();
+            let path = folder.make().unwrap();
             assert_eq!(path, base.path().join("runs/a"));
             assert!(!path.join(files::MANIFEST).exists());
             fs::write(path.join(files::MANIFEST), run).unwrap();
@@ -147,11 +137,5 @@ mod tests {
         assert_eq!(at("earlier/0/manifest.json"), "first");
         assert_eq!(at("earlier/1/manifest.json"), "second");
         assert_eq!(at("manifest.json"), "third");
-    }
-
-    #[test]
-    fn a_name_of_dots_does_not_lead_out() {
-        assert_eq!(plain(".."), "benchmark");
-        assert_eq!(plain("../x"), ".._x");
     }
 }

@@ -179,7 +179,8 @@ async fn execute_here(mut prepared: Prepared, options: Options) -> Result<RunEnd
     for warning in &manifest.warnings {
         options.observer.warning(warning);
     }
-    let folder = make_folder(&prepared, &options, &manifest)?;
+    let folder = make_folder(&options, &manifest)?;
+    options.observer.folder(&folder);
     let (journal, journal_thread) =
         Journal::open(&folder).map_err(|error| folder_error(&folder, error.cause))?;
     metering.connect(journal.clone());
@@ -374,15 +375,9 @@ fn sha256(value: &Value) -> String {
     })
 }
 
-fn make_folder(
-    prepared: &Prepared,
-    options: &Options,
-    manifest: &Manifest,
-) -> Result<PathBuf, RunError> {
-    let folder = options
-        .folder
-        .make(&prepared.config.name, &jiff::ZonedDateTime::now())
-        .map_err(|cause| folder_error(options.folder.path(), cause))?;
+fn make_folder(options: &Options, manifest: &Manifest) -> Result<PathBuf, RunError> {
+    let folder =
+        options.folder.make().map_err(|cause| folder_error(options.folder.path(), cause))?;
     for (path, contents) in &options.files {
         let path = folder.join(path);
         path.parent()

@@ -1,5 +1,6 @@
 //! What a watcher sees while a run goes on.
 
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
@@ -9,6 +10,8 @@ use crate::units::{Joules, Nanos, Seconds, Watts};
 
 /// Someone who watches a run: a progress bar, a log.
 pub trait Observer: Send + Sync {
+    /// The run folder is made.
+    fn folder(&self, _folder: &Path) {}
     /// A phase begins.
     fn phase(&self, phase: Phase);
     /// The present state; a few times a second.

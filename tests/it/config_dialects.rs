@@ -9,7 +9,6 @@ use ai_energy_benchmarks::config::{
     Composer, Environment, LoadedConfig, Reading, Source, aienergyscore, check,
 };
 use ai_energy_benchmarks::error::Problems;
-use hydra_compose::RunMode;
 use tempfile::TempDir;
 
 const BASE: &str = "
@@ -81,8 +80,8 @@ impl Folder {
         let source =
             Source::Named { folder: Some(self.path().to_owned()), name: Some(name.to_owned()) };
         let overrides = owned(overrides);
-        let composer = Composer::new(&source, Reading::Auto, &environment)?;
-        composer.load(&composer.compose(&overrides, RunMode::Run)?, &overrides)
+        let composer = Composer::new(&source, Reading::Auto, &overrides, &environment)?;
+        Ok(composer.jobs(false)?.jobs.remove(0))
     }
 }
 

@@ -45,7 +45,7 @@ fn prepared(config: BenchmarkConfig, backend: impl Into<Arc<ScriptedBackend>>) -
 
 fn options(base: &Path) -> Options {
     Options {
-        folder: Folder::Under(base.to_owned()),
+        folder: Folder::New(base.join("run")),
         observer: Arc::new(Silent),
         files: vec![(".hydra/overrides.yaml".into(), b"[]\n".to_vec())],
         git_commit: None,

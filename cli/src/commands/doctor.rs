@@ -3,27 +3,26 @@
 use std::fmt::Write;
 
 use ai_energy_benchmarks::config::{BenchmarkConfig, Environment};
-use ai_energy_benchmarks::error::Problems;
+use ai_energy_benchmarks::error::{Problem, Problems};
 use ai_energy_benchmarks::meter::{self, Survey};
 use ai_energy_benchmarks::record::{DeviceRef, Quantity};
 use ai_energy_benchmarks::run;
 
 use crate::args::DoctorArgs;
 use crate::exit::Exit;
+use crate::plan;
 use crate::terminal;
 
 pub(crate) fn run(arguments: &DoctorArgs) -> Exit {
-    let config = match config(arguments) {
-        Ok(config) => config,
+    let (config, environment) = match config(arguments) {
+        Ok(found) => found,
         Err(problems) => {
             terminal::problems(&problems);
             return Exit::Usage;
         }
     };
-    let survey = meter::survey(
-        &super::registry().meters,
-        &run::open_request(&config, &Environment::default()),
-    );
+    let survey =
+        meter::survey(&super::registry().meters, &run::open_request(&config, &environment));
     if arguments.json {
         match serde_json::to_string_pretty(&survey) {
             Ok(text) => terminal::out(&format!("{text}\n")),
@@ -38,10 +37,18 @@ pub(crate) fn run(arguments: &DoctorArgs) -> Exit {
     if survey.problems.is_empty() { Exit::Ok } else { Exit::Usage }
 }
 
-fn config(arguments: &DoctorArgs) -> Result<BenchmarkConfig, Problems> {
-    match &arguments.config {
-        Some(path) => super::load(path, &arguments.overrides).map(|loaded| loaded.config),
-        None => Ok(BenchmarkConfig::default()),
+/// The config whose selection of devices and sensors is shown, and the variables that it sees; without
+/// one, what a run selects by itself.
+fn config(arguments: &DoctorArgs) -> Result<(BenchmarkConfig, Environment), Problems> {
+    if arguments.config.words.is_empty() && !arguments.config.is_hydra_shaped() {
+        return Ok((BenchmarkConfig::default(), Environment::default()));
+    }
+    let mut plan = plan::plan(&arguments.config, false)?;
+    match (plan.cells.pop(), plan.cells.is_empty()) {
+        (Some(cell), true) => Ok((cell.loaded.config, cell.loaded.environment)),
+        _ => {
+            Err(Problem::new("command line", "several configs are named, and one is wanted").into())
+        }
     }
 }
 

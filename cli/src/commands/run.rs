@@ -1,95 +1,244 @@
 //! `ai-energy-benchmark run`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use ai_energy_benchmarks::analysis::{self, Findings};
-use ai_energy_benchmarks::config::{BenchmarkConfig, Environment, LoadedConfig};
+use ai_energy_benchmarks::config::{LoadedConfig, SweepFolder};
+use ai_energy_benchmarks::error::Problems;
 use ai_energy_benchmarks::record::{RunRecords, StopReason};
+use ai_energy_benchmarks::report::summary::{self, End, Row};
 use ai_energy_benchmarks::report::{self, Outputs};
 use ai_energy_benchmarks::run::{self, Folder, Observer, Options, RunEnd, RunError};
 
+use super::show;
 use crate::args::{LogFormat, RunArgs};
 use crate::exit::Exit;
+use crate::logging::{JobLog, Logged};
+use crate::plan::{self, Cell, Plan};
 use crate::progress::{Bar, Events, Lines};
-use crate::terminal;
+use crate::{resume, terminal};
 
 pub(crate) fn run(arguments: &RunArgs, log_format: LogFormat) -> Exit {
-    let loaded = match super::load(&arguments.config.config, &arguments.config.overrides) {
-        Ok(loaded) => loaded,
+    if let Some(shown) = arguments.cfg {
+        return show::config(arguments, shown);
+    }
+    if let Some(info) = arguments.info {
+        return show::info(arguments, info);
+    }
+    let hydra_shaped = arguments.config.is_hydra_shaped();
+    let plan = match planned(arguments) {
+        Ok(plan) => plan,
         Err(problems) => {
             terminal::problems(&problems);
-            return Exit::Usage;
+            return Exit::config(hydra_shaped);
         }
     };
-    let config = loaded.config.clone();
-    let mut prepared =
-        match run::prepare(loaded.config.clone(), &super::registry(), &Environment::default()) {
-            Ok(prepared) => prepared,
-            Err(problems) => {
-                terminal::problems(&loaded.locate(problems));
-                return Exit::Usage;
-            }
-        };
-    prepared.keep_notes(&loaded.notes);
-    match run::execute(prepared, options(&loaded, log_format)) {
-        Ok(end) => report(&end, &config, arguments.json),
-        Err(error) => {
-            terminal::note(&format!("error: {}", error.problem()));
-            if matches!(error, RunError::Interrupted) { Exit::Interrupted } else { Exit::RunFailed }
-        }
+    for warning in &plan.warnings {
+        terminal::note(&format!("caution: {warning}"));
     }
-}
-
-fn options(loaded: &LoadedConfig, log_format: LogFormat) -> Options {
-    let observer: Arc<dyn Observer> = match log_format {
-        LogFormat::Json => Arc::new(Events::default()),
-        LogFormat::Text if terminal::is_watched() => Arc::new(Bar::new()),
-        LogFormat::Text => Arc::new(Lines::default()),
-    };
-    Options {
-        folder: Folder::Under(PathBuf::from(&loaded.config.output_dir)),
-        observer,
-        files: loaded.hydra_files(),
-        git_commit: option_env!("AEB_GIT_COMMIT").map(str::to_owned),
-    }
-}
-
-/// Reads back what the run wrote, and reports it.
-fn report(end: &RunEnd, config: &BenchmarkConfig, json: bool) -> Exit {
-    let records = match RunRecords::read(&end.folder) {
-        Ok(records) => records,
-        Err(error) => {
-            terminal::note(&format!("error: {error}"));
+    for sweep in &plan.sweeps {
+        if let Err(problem) = begin_sweep(sweep) {
+            terminal::note(&format!("error: {problem}"));
             return Exit::RunFailed;
         }
-    };
-    if let Some(error) = &end.journal_error {
-        terminal::note(&format!("error: {error}; the report covers what was written before"));
     }
-    if let Some(problem) = &end.isolation {
-        terminal::note(&format!("error: {problem}"));
+    let runner = Runner { arguments, log_format, several: plan.cells.len() != 1 };
+    match &plan.cells[..] {
+        // One run speaks for itself.
+        [cell] if cell.sweep.is_none() => runner.make(cell).for_one(hydra_shaped),
+        cells => runner.make_all(cells).for_several(hydra_shaped),
     }
-    let findings = analysis::analyse(&records);
-    let written = report::write_all(
-        &findings,
-        &Outputs {
-            folder: &end.folder,
-            base: Path::new(""),
-            reporter: &config.reporter,
-            metrics: &config.metrics,
-        },
-    );
-    if json {
-        match report::json::render(&findings) {
+}
+
+fn planned(arguments: &RunArgs) -> Result<Plan, Problems> {
+    let mut plan = plan::plan(&arguments.config, arguments.multirun)?;
+    plan.check()?;
+    if let Some(named) = &arguments.resume {
+        resume::relocate(&mut plan, named.as_deref())?;
+    }
+    Ok(plan)
+}
+
+fn begin_sweep(sweep: &SweepFolder) -> Result<(), String> {
+    let file = sweep.dir.join("multirun.yaml");
+    std::fs::create_dir_all(&sweep.dir)
+        .and_then(|()| std::fs::write(&file, &sweep.multirun_yaml))
+        .map_err(|cause| format!("cannot write {}: {cause}", file.display()))
+}
+
+/// How one run ended, and what is shown of it beside others.
+struct Made(End, Exit, Row);
+
+impl Made {
+    /// The exit of a command that made one run.
+    fn for_one(self, hydra_shaped: bool) -> Exit {
+        match self.1 {
+            Exit::Usage => Exit::config(hydra_shaped),
+            exit => exit,
+        }
+    }
+}
+
+/// What the command line says about every run.
+struct Runner<'a> {
+    arguments: &'a RunArgs,
+    log_format: LogFormat,
+    /// There are more runs than one: reports are one line each.
+    several: bool,
+}
+
+/// The runs of one command.
+struct AllMade(Vec<Row>);
+
+impl AllMade {
+    /// 0 when all went well; else what went worst, but nothing is a failure of the whole that left
+    /// results behind.
+    fn for_several(&self, hydra_shaped: bool) -> Exit {
+        let any = |end: End| self.0.iter().any(|row| row.end == end);
+        let good = any(End::Ok) || any(End::WithFailures) || any(End::Skipped);
+        match () {
+            () if any(End::Interrupted) => Exit::Interrupted,
+            () if any(End::Failed) && (hydra_shaped || !good) => Exit::RunFailed,
+            () if any(End::Failed) || any(End::WithFailures) => Exit::WithFailures,
+            () => Exit::Ok,
+        }
+    }
+}
+
+impl Runner<'_> {
+    /// Makes the runs in turn. A failure does not stop those after it, unless that is asked for.
+    fn make_all(&self, cells: &[Cell]) -> AllMade {
+        let mut rows = Vec::with_capacity(cells.len());
+        for (number, cell) in cells.iter().enumerate() {
+            terminal::note(&format!("run {} of {}: {}", number + 1, cells.len(), cell.label));
+            if self.arguments.resume.is_some() && resume::is_complete(&cell.loaded) {
+                rows.push(Row::skipped(cell.label.clone(), cell.loaded.place.output_dir.clone()));
+                continue;
+            }
+            let Made(end, _, row) = self.make(cell);
+            rows.push(row);
+            let stop = end == End::Interrupted
+                || self.arguments.fail_fast && matches!(end, End::Failed | End::WithFailures);
+            if stop {
+                if let left @ 1.. = cells.len() - number - 1 {
+                    terminal::note(&format!("stopped: {left} runs were not begun"));
+                }
+                break;
+            }
+        }
+        let table = summary::render(&rows);
+        if self.arguments.json {
+            terminal::note(&table)
+        } else {
+            terminal::out(&table)
+        }
+        AllMade(rows)
+    }
+
+    /// One run, from its check to its report.
+    fn make(&self, cell: &Cell) -> Made {
+        let loaded = &cell.loaded;
+        let failed = |exit: Exit, end: End, why: String| {
+            Made(end, exit, Row::without_report(cell.label.clone(), end, why))
+        };
+        let registry = super::registry();
+        let mut prepared = match run::prepare(loaded.config.clone(), &registry, &loaded.environment)
+        {
+            Ok(prepared) => prepared,
+            Err(problems) => {
+                let problems = loaded.locate(problems);
+                terminal::problems(&problems);
+                let why = problems.0.first().map(ToString::to_string).unwrap_or_default();
+                return failed(Exit::Usage, End::Failed, first_line(&why));
+            }
+        };
+        prepared.keep_notes(&loaded.notes);
+        let ended = run::execute(prepared, self.options(loaded));
+        match ended {
+            Ok(end) => self.report(cell, &end),
+            Err(error) => {
+                let problem = error.problem();
+                terminal::note(&format!("error: {problem}"));
+                let why = first_line(&problem.to_string());
+                if matches!(error, RunError::Interrupted) {
+                    failed(Exit::Interrupted, End::Interrupted, why)
+                } else {
+                    failed(Exit::RunFailed, End::Failed, why)
+                }
+            }
+        }
+    }
+
+    fn options(&self, loaded: &LoadedConfig) -> Options {
+        let observer: Arc<dyn Observer> = match self.log_format {
+            LogFormat::Json => Arc::new(Events::default()),
+            LogFormat::Text if terminal::is_watched() => Arc::new(Bar::new()),
+            LogFormat::Text => Arc::new(Lines::default()),
+        };
+        let place = &loaded.place;
+        let log = JobLog::begin(&place.log_file);
+        let observer = Arc::new(Logged { observer, log });
+        let folder = place.output_dir.clone();
+        Options {
+            folder: if place.is_new { Folder::New(folder) } else { Folder::At(folder) },
+            observer,
+            files: loaded.hydra_files(),
+            git_commit: option_env!("AEB_GIT_COMMIT").map(str::to_owned),
+        }
+    }
+
+    /// Reads back what the run wrote, and reports it.
+    fn report(&self, cell: &Cell, end: &RunEnd) -> Made {
+        let records = match RunRecords::read(&end.folder) {
+            Ok(records) => records,
+            Err(error) => {
+                terminal::note(&format!("error: {error}"));
+                let row = Row::without_report(cell.label.clone(), End::Failed, error.to_string());
+                return Made(End::Failed, Exit::RunFailed, row);
+            }
+        };
+        if let Some(error) = &end.journal_error {
+            terminal::note(&format!("error: {error}; the report covers what was written before"));
+        }
+        if let Some(problem) = &end.isolation {
+            terminal::note(&format!("error: {problem}"));
+        }
+        let findings = analysis::analyse(&records);
+        let written = report::write_all(&findings, &outputs(&cell.loaded, &end.folder));
+        self.show(&findings, &written);
+        tell(&written);
+        let (ended, exit) = outcome(end, &findings, written.problems.is_empty());
+        Made(ended, exit, Row::of(cell.label.clone(), ended, &findings, &end.folder))
+    }
+
+    fn show(&self, findings: &Findings, written: &report::Written) {
+        if !self.arguments.json {
+            terminal::out(&report::table::render(findings, &written.files));
+            return;
+        }
+        let rendered = if self.several {
+            report::json::line(findings)
+        } else {
+            report::json::render(findings)
+        };
+        match rendered {
             Ok(bytes) => terminal::out(&String::from_utf8_lossy(&bytes)),
             Err(error) => terminal::note(&format!("error: {error}")),
         }
-    } else {
-        terminal::out(&report::table::render(&findings, &written.files));
     }
-    tell(&written);
-    exit(end, &findings, written.problems.is_empty())
+}
+
+/// Relative paths start where the command was started, or in the run folder with `hydra.job.chdir`.
+fn outputs<'a>(loaded: &'a LoadedConfig, folder: &'a Path) -> Outputs<'a> {
+    let place = &loaded.place;
+    let inside = place.working_dir == place.output_dir;
+    Outputs {
+        folder,
+        base: if inside { folder } else { &place.working_dir },
+        reporter: &loaded.config.reporter,
+        metrics: &loaded.config.metrics,
+    }
 }
 
 /// What went differently than asked.
@@ -106,13 +255,21 @@ fn tell(written: &report::Written) {
     }
 }
 
-fn exit(end: &RunEnd, findings: &Findings, reported: bool) -> Exit {
+fn outcome(end: &RunEnd, findings: &Findings, reported: bool) -> (End, Exit) {
     let counts = &findings.counts;
     match end.stopped {
-        Some(StopReason::Interrupted) => Exit::Interrupted,
-        _ if counts.succeeded == 0 => Exit::RunFailed,
-        Some(StopReason::ConsecutiveFailures | StopReason::RecordsFailed) => Exit::WithFailures,
-        None if counts.failed > 0 || !reported || end.isolation.is_some() => Exit::WithFailures,
-        None => Exit::Ok,
+        Some(StopReason::Interrupted) => (End::Interrupted, Exit::Interrupted),
+        _ if counts.succeeded == 0 => (End::Failed, Exit::RunFailed),
+        Some(StopReason::ConsecutiveFailures | StopReason::RecordsFailed) => {
+            (End::WithFailures, Exit::WithFailures)
+        }
+        None if counts.failed > 0 || !reported || end.isolation.is_some() => {
+            (End::WithFailures, Exit::WithFailures)
+        }
+        None => (End::Ok, Exit::Ok),
     }
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
 }

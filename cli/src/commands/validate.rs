@@ -1,37 +1,54 @@
 //! `ai-energy-benchmark validate`.
 
-use ai_energy_benchmarks::config::Environment;
+use ai_energy_benchmarks::error::Problems;
 use ai_energy_benchmarks::run::prepare;
 
-use crate::args::ConfigArgs;
+use crate::args::ValidateArgs;
 use crate::exit::Exit;
+use crate::plan::{self, Cell};
 use crate::terminal;
 
-pub(crate) fn run(arguments: &ConfigArgs) -> Exit {
-    let prepared = super::load(&arguments.config, &arguments.overrides).and_then(|loaded| {
-        prepare(loaded.config.clone(), &super::registry(), &Environment::default())
-            .map_err(|problems| loaded.locate(problems))
-            .map(|mut prepared| {
-                prepared.keep_notes(&loaded.notes);
-                prepared
-            })
-    });
-    match prepared {
-        Ok(prepared) => {
-            for warning in &prepared.warnings {
-                terminal::note(&format!("caution: {}", warning.message));
-            }
-            terminal::out(&format!(
-                "{}: valid; {} requests to measure; {}\n",
-                arguments.config.display(),
-                prepared.plan.measured_requests,
-                prepared.inventory.boundary
-            ));
-            Exit::Ok
-        }
+pub(crate) fn run(arguments: &ValidateArgs) -> Exit {
+    let exit = Exit::config(arguments.config.is_hydra_shaped());
+    let plan = match plan::plan(&arguments.config, arguments.multirun) {
+        Ok(plan) => plan,
         Err(problems) => {
             terminal::problems(&problems);
-            Exit::Usage
+            return exit;
+        }
+    };
+    for warning in &plan.warnings {
+        terminal::note(&format!("caution: {warning}"));
+    }
+    let mut found = Problems::default();
+    for cell in &plan.cells {
+        if let Err(problems) = check(cell) {
+            // What is wrong in every cell of a sweep is told once.
+            for problem in problems.0 {
+                if !found.0.contains(&problem) {
+                    found.push(problem);
+                }
+            }
         }
     }
+    if found.0.is_empty() {
+        return Exit::Ok;
+    }
+    terminal::problems(&found);
+    exit
+}
+
+fn check(cell: &Cell) -> Result<(), Problems> {
+    let loaded = &cell.loaded;
+    let mut prepared = prepare(loaded.config.clone(), &super::registry(), &loaded.environment)
+        .map_err(|problems| loaded.locate(problems))?;
+    prepared.keep_notes(&loaded.notes);
+    for warning in &prepared.warnings {
+        terminal::note(&format!("caution: {}", warning.message));
+    }
+    terminal::out(&format!(
+        "{}: valid; {} requests to measure; {}\n",
+        cell.label, prepared.plan.measured_requests, prepared.inventory.boundary
+    ));
+    Ok(())
 }

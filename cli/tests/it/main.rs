@@ -5,3 +5,4 @@
 mod commands;
 mod llama_server;
 mod support;
+mod sweeps;
