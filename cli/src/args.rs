@@ -32,6 +32,9 @@ pub(crate) enum Command {
     Schema(SchemaKind),
     /// Print a completion script for a shell
     Completions(CompletionArgs),
+    /// Print what the last word of a command line may become; completion scripts call it
+    #[command(hide = true)]
+    Complete(CompleteArgs),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -172,6 +175,13 @@ pub(crate) enum SchemaKind {
     Config,
     /// Of report.json
     Report,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompleteArgs {
+    /// The line up to the cursor, the program's name included
+    #[arg(allow_hyphen_values = true)]
+    pub line: String,
 }
 
 #[derive(Debug, Clone, Copy, Args)]

@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         Command::Doctor(doctor) => commands::doctor::run(&doctor),
         Command::Schema(schema) => commands::schema::run(schema),
         Command::Completions(shell) => commands::completions::run(shell),
+        Command::Complete(line) => commands::complete::run(&line),
     };
     exit.into()
 }
