@@ -15,7 +15,11 @@ pub(crate) fn run(arguments: CompletionArgs) -> Exit {
         "ai-energy-benchmark",
         &mut script,
     );
-    terminal::out(&String::from_utf8_lossy(&script));
+    // The bash generator joins subcommands to a name with hyphens in two different ways, so that no flag of
+    // a subcommand would be found; one way is as good as the other.
+    let script = String::from_utf8_lossy(&script)
+        .replace("ai__subcmd__energy__subcmd__benchmark", "ai__energy__benchmark");
+    terminal::out(&script);
     terminal::out(changes(arguments.shell));
     Exit::Ok
 }
@@ -27,13 +31,13 @@ fn changes(shell: Shell) -> &'static str {
         Shell::Bash => {
             r#"
 _ai_energy_benchmark_changes() {
-    _ai-energy-benchmark "$@"
+    _ai__energy__benchmark "$@"
     local line="${COMP_LINE:0:COMP_POINT}" candidate
     local word="${line##* }" cur="${COMP_WORDS[COMP_CWORD]}"
     [[ "$cur" == [=:] ]] && cur=""
     while IFS= read -r candidate; do
         COMPREPLY+=("${candidate:$((${#word} - ${#cur}))}")
-        [[ "$candidate" == *= ]] && compopt -o nospace
+        [[ "$candidate" == *= ]] && compopt -o nospace 2>/dev/null
     done < <(ai-energy-benchmark complete "$line" 2>/dev/null)
 }
 complete -F _ai_energy_benchmark_changes -o bashdefault -o default ai-energy-benchmark

@@ -254,3 +254,34 @@ fn wait_for(folder: &std::path::Path, name: &str) {
     }
     panic!("{name} stays empty");
 }
+
+#[test]
+fn bash_completes_keys_and_values_of_the_config_that_the_line_names() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("tiny.yaml"), TINY).unwrap();
+    let program_folder = std::path::Path::new(env!("CARGO_BIN_EXE_ai-energy-benchmark"));
+    let path = format!(
+        "{}:{}",
+        program_folder.parent().unwrap().display(),
+        std::env::var("PATH").unwrap_or_default()
+    );
+    // What bash itself would set: `=` ends a word.
+    let script = r#"
+source <(ai-energy-benchmark completions bash)
+COMP_WORDS=(ai-energy-benchmark run tiny.yaml +x=1 scenario.i); COMP_CWORD=4
+COMP_LINE="${COMP_WORDS[*]}"; COMP_POINT=${#COMP_LINE}; COMPREPLY=()
+_ai_energy_benchmark_changes ai-energy-benchmark scenario.i +x=1
+echo "${COMPREPLY[@]}"
+COMP_WORDS=(ai-energy-benchmark run tiny.yaml --dia); COMP_CWORD=3
+COMP_LINE="${COMP_WORDS[*]}"; COMP_POINT=${#COMP_LINE}; COMPREPLY=()
+_ai_energy_benchmark_changes ai-energy-benchmark --dia tiny.yaml
+echo "${COMPREPLY[@]}"
+"#;
+    let output = std::process::Command::new("bash")
+        .args(["-c", script])
+        .current_dir(folder.path())
+        .env("PATH", path)
+        .output()
+        .unwrap();
+    assert_eq!(text(&output.stdout), "scenario.idle_s=\n--dialect\n", "{}", told(&output));
+}
