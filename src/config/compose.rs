@@ -106,7 +106,11 @@ impl<'e> Composer<'e> {
             Source::File(_) if ours => Strictness::Open,
             _ => Strictness::Struct,
         };
-        let (mut arguments, store) = named(source, dialect, language)?;
+        let built_in = match language {
+            Language::Ours => ConfigStore::new(),
+            Language::Optimum => optimum::store(),
+        };
+        let (mut arguments, store) = named(source, dialect, built_in)?;
         arguments.overrides = overrides.to_vec();
         let app = App::new(JOB_NAME)
             .with_store(store)
@@ -233,7 +237,7 @@ pub(super) fn plain(name: &str) -> String {
 
 /// Whose config it is, by its defaults lists. What is wrong with them is told when it is composed.
 fn language(source: &Source, environment: &Environment) -> Result<Language, Problems> {
-    let (arguments, store) = named(source, Dialect::default(), Language::Optimum)?;
+    let (arguments, store) = named(source, Dialect::default(), optimum::names())?;
     let app = App::new(JOB_NAME).with_store(store).with_environment(environment);
     let Ok(session) = Session::open(&app, &arguments) else { return Ok(Language::Ours) };
     let loader = session.loader();
@@ -249,17 +253,13 @@ fn language(source: &Source, environment: &Environment) -> Result<Language, Prob
     Ok(if is_named && !is_file { Language::Optimum } else { Language::Ours })
 }
 
-/// The command line that Hydra would have got, and what is built in.
+/// The command line that Hydra would have got, and what is built in with what has no place of its own.
 fn named(
     source: &Source,
     dialect: Dialect,
-    language: Language,
+    mut store: ConfigStore,
 ) -> Result<(Arguments, ConfigStore), Problems> {
     let mut arguments = Arguments::default();
-    let mut store = match language {
-        Language::Ours => ConfigStore::new(),
-        Language::Optimum => optimum::store(),
-    };
     let text = |path: &Path| path.to_string_lossy().into_owned();
     match source {
         Source::Named { folder, name } => {

@@ -17,7 +17,7 @@ use super::load::typed;
 use super::{BenchmarkConfig, Note};
 use crate::error::{Problem, Problems};
 
-pub use store::store;
+pub use store::{names, store};
 
 use section::{Ours, Section};
 

@@ -1,6 +1,6 @@
 //! The options as a store that configs are composed from.
 
-use hydra_compose::{ConfigStore, Document, Errors, Node, Type, Value};
+use hydra_compose::{ConfigStore, Document, Errors, Map, Node, Type, Value};
 
 use super::schemas::{Field, SCHEMAS, Schema};
 
@@ -37,8 +37,31 @@ fn node(schema: &Schema) -> Result<Node, Errors> {
     filled.into_node()
 }
 
+/// The options without what is in them: enough to read defaults lists.
+#[must_use]
+pub fn names() -> ConfigStore {
+    let mut store = ConfigStore::new();
+    for schema in SCHEMAS {
+        let empty = Node::in_memory(Value::Map(Map::new()));
+        store.store(schema.group, schema.name, empty, None, PROVIDER);
+    }
+    store
+}
+
 /// A default; a document has to be a mapping, so it is read as the value of a key.
 fn read(text: &str) -> Result<Node, Errors> {
+    // Nearly all of the few hundred defaults are one of these, and a YAML reader for each costs more than
+    // composing the config.
+    let plain = match text {
+        "null" => Some(Value::Null),
+        "true" => Some(Value::Bool(true)),
+        "false" => Some(Value::Bool(false)),
+        "{}" => Some(Value::Map(Map::new())),
+        _ => None,
+    };
+    if let Some(value) = plain {
+        return Ok(Node::in_memory(value));
+    }
     let mut holder = Document::from_str(&format!("value: {text}"), PROVIDER)?;
     let value = holder.as_map_mut().and_then(|map| map.remove("value"));
     // Defaults are written nowhere that could be shown.
