@@ -1,6 +1,6 @@
 //! One line a run, when a command made several: configs in turn, or the cells of a sweep.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use crate::analysis::Findings;
 use crate::analysis::findings::Figure;
@@ -61,7 +61,7 @@ struct Figures {
 impl Row {
     /// A run with a report.
     #[must_use]
-    pub fn of(label: String, end: End, findings: &Findings, folder: &std::path::Path) -> Self {
+    pub fn of(label: String, end: End, findings: &Findings, folder: &Path) -> Self {
         let efficiency = &findings.efficiency;
         let figures = Figures {
             succeeded: findings.counts.succeeded,
@@ -81,7 +81,7 @@ impl Row {
 
     /// A run that was made earlier and is not repeated.
     #[must_use]
-    pub fn skipped(label: String, folder: PathBuf) -> Self {
+    pub fn skipped(label: String, folder: &Path) -> Self {
         let place = folder.display().to_string();
         Self { label, end: End::Skipped, figures: None, place }
     }
@@ -137,7 +137,7 @@ mod tests {
     fn a_run_without_figures_says_why_and_every_end_is_counted() {
         let rows = [
             Row::without_report("a.yaml".into(), End::Failed, "the backend is not ready"),
-            Row::skipped("model=x".into(), "sweep/0".into()),
+            Row::skipped("model=x".into(), Path::new("sweep/0")),
         ];
         let text = render(&rows);
         assert!(

@@ -113,7 +113,7 @@ impl Runner<'_> {
         for (number, cell) in cells.iter().enumerate() {
             terminal::note(&format!("run {} of {}: {}", number + 1, cells.len(), cell.label));
             if self.arguments.resume.is_some() && resume::is_complete(&cell.loaded) {
-                rows.push(Row::skipped(cell.label.clone(), cell.loaded.place.output_dir.clone()));
+                rows.push(Row::skipped(cell.label.clone(), &cell.loaded.place.output_dir));
                 continue;
             }
             let Made(end, _, row) = self.make(cell);
@@ -129,9 +129,9 @@ impl Runner<'_> {
         }
         let table = summary::render(&rows);
         if self.arguments.json {
-            terminal::note(&table)
+            terminal::note(&table);
         } else {
-            terminal::out(&table)
+            terminal::out(&table);
         }
         AllMade(rows)
     }
