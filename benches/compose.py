@@ -132,7 +132,8 @@ def main():
             "ai-energy-benchmark, process": [options.binary, "run", "--dialect", "strict", *asked],
             "Hydra, process": [python, "app.py", *asked],
         }
-        times = {side: [] for side in sides}
+        start = "ai-energy-benchmark, start only"
+        times = {side: [] for side in [*sides, start]}
         printed = {}
         for _ in range(options.runs + 1):  # the first round warms the caches of the disk
             for side, command in sides.items():
@@ -142,6 +143,9 @@ def main():
                 if done.returncode:
                     sys.exit(f"{side} failed:\n{done.stderr}")
                 printed[side] = done.stdout
+            begin = time.perf_counter()
+            subprocess.run([options.binary, "--version"], capture_output=True, check=True)
+            times[start].append((time.perf_counter() - begin) * 1e3)
         if len(set(printed.values())) != 1:
             sys.exit("the outputs differ:\n" + "\n---\n".join(printed.values()))
         loop = subprocess.run(
@@ -154,8 +158,9 @@ def main():
     print(f"{options.runs} runs each, milliseconds: median [quartiles]; {os.cpu_count()} cores")
     for side, values in times.items():
         text, medians[side] = quartiles(values[1:])
-        print(f"{side:30} {text}")
+        print(f"{side:32} {text}")
     ours = medians["ai-energy-benchmark, process"]
+    print(f"composing, our process less its start: {ours - medians['ai-energy-benchmark, start only']:.2f} ms")
     print(f"ratio of the processes {medians['Hydra, process'] / ours:.0f}, "
           f"of Hydra's compose() to our whole process {medians['Hydra, compose() only'] / ours:.0f}")
 
