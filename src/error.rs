@@ -60,6 +60,15 @@ impl Problems {
     pub fn push(&mut self, problem: Problem) {
         self.0.push(problem);
     }
+
+    /// Adds those that are not there yet: what is wrong in every cell of a sweep is told once.
+    pub fn add_new(&mut self, more: Self) {
+        for problem in more.0 {
+            if !self.0.contains(&problem) {
+                self.0.push(problem);
+            }
+        }
+    }
 }
 
 impl From<Problem> for Problems {

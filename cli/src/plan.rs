@@ -139,11 +139,7 @@ impl Plan {
     pub(crate) fn check(&self) -> Result<(), Problems> {
         let mut problems = Problems::default();
         for cell in self.cells.iter().filter(|_| self.cells.len() > 1) {
-            for problem in cell.loaded.locate(config::check(&cell.loaded.config)).0 {
-                if !problems.0.contains(&problem) {
-                    problems.push(problem);
-                }
-            }
+            problems.add_new(cell.loaded.locate(config::check(&cell.loaded.config)));
         }
         problems.into_result()
     }

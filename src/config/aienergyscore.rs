@@ -13,6 +13,7 @@ use hydra_compose::{
 };
 
 use super::load::{LoadedConfig, located, problems, typed};
+use super::optimum::SERVER_KEYS;
 use super::{BenchmarkConfig, Note};
 use crate::error::{Problem, Problems};
 
@@ -33,16 +34,6 @@ const BACKEND_KEYS: [&str; 6] =
     ["model", "processor", "device", "device_ids", "task", "torch_dtype"];
 /// The same of PyTorch alone.
 const PYTORCH_KEYS: [&str; 2] = ["no_weights", "device_map"];
-/// Keys of ours that a change may set for a server.
-const VLLM_KEYS: [&str; 7] = [
-    "api",
-    "stream",
-    "api_key_env",
-    "basic_auth_env",
-    "allow_insecure_auth",
-    "extra_body",
-    "connect_timeout_s",
-];
 const SCENARIO_KEYS: [&str; 10] = [
     "dataset_name",
     "dataset_config",
@@ -216,7 +207,8 @@ fn backend(
     match kind.as_str() {
         "pytorch" => known.extend(PYTORCH_KEYS),
         "vllm" => {
-            known.extend(VLLM_KEYS);
+            known.push("api");
+            known.extend(SERVER_KEYS);
             let told = variable(ENDPOINT).map(|endpoint| text(&endpoint));
             match get("endpoint").cloned().or(told) {
                 Some(endpoint) => put(&mut ours, "endpoint", endpoint),

@@ -62,6 +62,7 @@ pub struct Composer<'e> {
     /// Run folders are ours (`results/...`), not Hydra's (`outputs/...`).
     own_folders: bool,
     language: Language,
+    dialect: Dialect,
     environment: &'e Environment,
 }
 
@@ -120,7 +121,14 @@ impl<'e> Composer<'e> {
         let session = Session::open(&app, &arguments)
             .map_err(|failure| Problem::new("command line", failure.to_string()))?;
         let own_folders = matches!(source, Source::File(_));
-        Ok(Self { session, name: arguments.config_name, own_folders, language, environment })
+        Ok(Self {
+            session,
+            name: arguments.config_name,
+            own_folders,
+            language,
+            dialect,
+            environment,
+        })
     }
 
     /// Hydra's steps one by one; also what is shown instead of a run.
@@ -165,12 +173,7 @@ impl<'e> Composer<'e> {
             let job = self.session.job_of(plan, overrides, num).map_err(|errors| problems(&errors));
             match job.and_then(|job| self.fit(&job)) {
                 Ok(cell) => cells.push(cell),
-                Err(more) => {
-                    // A mistake of the file is the same in every cell, and is told once.
-                    let new: Vec<Problem> =
-                        more.0.into_iter().filter(|problem| !found.0.contains(problem)).collect();
-                    found.0.extend(new);
-                }
+                Err(more) => found.add_new(more),
             }
         }
         found.into_result().map(|()| cells)
@@ -194,16 +197,16 @@ impl<'e> Composer<'e> {
         if !self.own_folders || !is_default_folder(composed.config.at(key)?) {
             return None;
         }
-        let text = |key: &str| self.text(&composed.config, key).filter(|text| !text.is_empty());
+        let text = |key: &str| self.text(composed, key).filter(|text| !text.is_empty());
         let base = text("output_dir").unwrap_or_else(|| super::DEFAULT_OUTPUT_DIR.to_owned());
         let name = text("name").or_else(|| self.name.clone()).unwrap_or_default();
         let folder = format!("{base}/{}/{DATED}", plain(&name));
         Some(format!("{key}='{}'", folder.replace('\\', "\\\\").replace('\'', "\\'")))
     }
 
-    fn text(&self, config: &Node, key: &str) -> Option<String> {
-        let interpolator = hydra_compose::Interpolator::new(self.environment);
-        let found = interpolator.resolve_at(config, key).ok()??;
+    fn text(&self, composed: &Composed, key: &str) -> Option<String> {
+        let interpolator = composed.interpolator(self.environment).with_dialect(self.dialect);
+        let found = interpolator.resolve_at(&composed.config, key).ok()??;
         match found.value {
             Value::Str(text) => Some(text),
             Value::Int(number) => Some(number.to_string()),
@@ -355,6 +358,14 @@ hydra: {job: {env_set: {SOME: '1'}}}
         assert!(dir.contains("/outputs/"), "{dir}");
         let unknown = jobs(&named, &["scenario.idle_s=1"], false).unwrap_err().to_string();
         assert!(unknown.contains("+scenario.idle_s=1"), "{unknown}");
+    }
+
+    #[test]
+    fn the_run_folder_follows_a_name_that_is_a_shells_default() {
+        let folder = folder();
+        let named = jobs(&file(&folder), &["name='${AEB_NO_SUCH:-given}'"], false).unwrap();
+        let dir = named.jobs[0].place.output_dir.to_string_lossy().into_owned();
+        assert!(dir.contains("results/given/"), "{dir}");
     }
 
     #[test]

@@ -68,12 +68,12 @@ fn begin_sweep(sweep: &SweepFolder) -> Result<(), String> {
 }
 
 /// How one run ended, and what is shown of it beside others.
-struct Made(End, Exit, Row);
+struct Made(Exit, Row);
 
 impl Made {
     /// The exit of a command that made one run.
     fn for_one(self, hydra_shaped: bool) -> Exit {
-        match self.1 {
+        match self.0 {
             Exit::Usage => Exit::config(hydra_shaped),
             exit => exit,
         }
@@ -116,7 +116,8 @@ impl Runner<'_> {
                 rows.push(Row::skipped(cell.label.clone(), &cell.loaded.place.output_dir));
                 continue;
             }
-            let Made(end, _, row) = self.make(cell);
+            let Made(_, row) = self.make(cell);
+            let end = row.end;
             rows.push(row);
             let stop = end == End::Interrupted
                 || self.arguments.fail_fast && matches!(end, End::Failed | End::WithFailures);
@@ -140,7 +141,7 @@ impl Runner<'_> {
     fn make(&self, cell: &Cell) -> Made {
         let loaded = &cell.loaded;
         let failed = |exit: Exit, end: End, why: String| {
-            Made(end, exit, Row::without_report(cell.label.clone(), end, why))
+            Made(exit, Row::without_report(cell.label.clone(), end, why))
         };
         let registry = super::registry();
         let mut prepared = match run::prepare(loaded.config.clone(), &registry, &loaded.environment)
@@ -195,7 +196,7 @@ impl Runner<'_> {
             Err(error) => {
                 terminal::note(&format!("error: {error}"));
                 let row = Row::without_report(cell.label.clone(), End::Failed, error.to_string());
-                return Made(End::Failed, Exit::RunFailed, row);
+                return Made(Exit::RunFailed, row);
             }
         };
         if let Some(error) = &end.journal_error {
@@ -209,7 +210,7 @@ impl Runner<'_> {
         self.show(&findings, &written);
         tell(&written);
         let (ended, exit) = outcome(end, &findings, written.problems.is_empty());
-        Made(ended, exit, Row::of(cell.label.clone(), ended, &findings, &end.folder))
+        Made(exit, Row::of(cell.label.clone(), ended, &findings, &end.folder))
     }
 
     fn show(&self, findings: &Findings, written: &report::Written) {

@@ -23,12 +23,7 @@ pub(crate) fn run(arguments: &ValidateArgs) -> Exit {
     let mut found = Problems::default();
     for cell in &plan.cells {
         if let Err(problems) = check(cell) {
-            // What is wrong in every cell of a sweep is told once.
-            for problem in problems.0 {
-                if !found.0.contains(&problem) {
-                    found.push(problem);
-                }
-            }
+            found.add_new(problems);
         }
     }
     if found.0.is_empty() {

@@ -2,9 +2,9 @@
 
 use hydra_compose::{Environment, Map, Node, Value};
 
-use super::Findings;
 use super::schemas::SCHEMAS;
 use super::section::{Ours, Section, text_of};
+use super::{Findings, SERVER_KEYS};
 use crate::error::nearest;
 
 /// The server's address, where the config names none.
@@ -300,14 +300,7 @@ fn vllm(
     // The prompt goes to the model as it is, as in optimum-benchmark.
     let api = theirs.take("api").cloned();
     ours.set("api", api.unwrap_or_else(|| Node::in_memory(Value::Str("completions".to_owned()))));
-    for key in [
-        "stream",
-        "api_key_env",
-        "basic_auth_env",
-        "allow_insecure_auth",
-        "extra_body",
-        "connect_timeout_s",
-    ] {
+    for key in SERVER_KEYS {
         ours.copy(theirs, key, key);
     }
     if theirs.is_on("no_weights") {

@@ -24,6 +24,16 @@ use section::{Ours, Section};
 /// Name of the stored config that every config of optimum-benchmark builds on.
 pub const ROOT: &str = "benchmark";
 
+/// Keys of ours that tell how a server is talked to; those of others may carry them too.
+pub(super) const SERVER_KEYS: [&str; 6] = [
+    "stream",
+    "api_key_env",
+    "basic_auth_env",
+    "allow_insecure_auth",
+    "extra_body",
+    "connect_timeout_s",
+];
+
 /// The country of the electricity, as optimum-benchmark takes it from the environment.
 const COUNTRY: &str = "COUNTRY_ISO_CODE";
 
