@@ -59,6 +59,9 @@ pub enum Component {
     Cpu,
     /// Main memory.
     Ram,
+    /// A whole machine, board or module: a meter at the wall, a platform counter. Stands beside its parts and is
+    /// never added to them.
+    Machine,
 }
 
 impl Component {
@@ -69,6 +72,7 @@ impl Component {
             Self::Gpu => "gpu",
             Self::Cpu => "cpu",
             Self::Ram => "ram",
+            Self::Machine => "machine",
         }
     }
 }
@@ -89,6 +93,14 @@ pub enum Quantity {
     Clock,
     /// Bytes in use.
     Memory,
+    /// Watts above which the device slows itself down: the limit in force.
+    PowerLimit,
+    /// Why a device holds its clocks down: a mask of [`throttle`] bits.
+    ThrottleReasons,
+    /// Processes that compute on the device. Which, is told by [`Event::GpuProcesses`].
+    Processes,
+    /// Processor seconds used so far; only differences mean anything.
+    CpuTime,
 }
 
 impl Quantity {
@@ -102,8 +114,47 @@ impl Quantity {
             Self::Temperature => "degC",
             Self::Clock => "Hz",
             Self::Memory => "B",
+            Self::PowerLimit => "W",
+            Self::ThrottleReasons => "bits",
+            Self::Processes => "1",
+            Self::CpuTime => "s",
         }
     }
+}
+
+/// Bits of [`Quantity::ThrottleReasons`]: NVML's `nvmlClocksEventReasons`, other vendors' translated to them.
+pub mod throttle {
+    /// Nothing runs.
+    pub const IDLE: u32 = 0x1;
+    /// Clocks that someone set.
+    pub const CLOCKS_SETTING: u32 = 0x2;
+    /// The power limit is reached.
+    pub const POWER_CAP: u32 = 0x4;
+    /// The hardware slows down: heat, an external power brake, or a power limit of the supply.
+    pub const HARDWARE: u32 = 0x8;
+    /// Clocks are kept equal with other GPUs.
+    pub const SYNC_BOOST: u32 = 0x10;
+    /// Too hot, by the driver's judgement.
+    pub const SOFTWARE_THERMAL: u32 = 0x20;
+    /// Too hot, by the hardware's.
+    pub const HARDWARE_THERMAL: u32 = 0x40;
+    /// The power supply asserts its brake.
+    pub const POWER_BRAKE: u32 = 0x80;
+    /// A display needs certain clocks.
+    pub const DISPLAY: u32 = 0x100;
+
+    /// Every known bit with its name.
+    pub const NAMES: [(u32, &str); 9] = [
+        (IDLE, "idle"),
+        (CLOCKS_SETTING, "clocks setting"),
+        (POWER_CAP, "power cap"),
+        (HARDWARE, "hardware slowdown"),
+        (SYNC_BOOST, "sync boost"),
+        (SOFTWARE_THERMAL, "software thermal slowdown"),
+        (HARDWARE_THERMAL, "hardware thermal slowdown"),
+        (POWER_BRAKE, "power brake"),
+        (DISPLAY, "display clocks"),
+    ];
 }
 
 /// A device that a sensor belongs to.
@@ -152,6 +203,9 @@ pub struct SensorInfo {
     pub systematic_relative: Option<f64>,
     /// Who says so.
     pub systematic_source: Option<String>,
+    /// The machine it sits in, where that is not the one that drives the load: host name of a remote meter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
 }
 
 /// One read of one sensor.
@@ -362,6 +416,22 @@ pub enum Event {
         http_status: Option<u16>,
         /// Wait before the next attempt.
         wait_s: Seconds,
+    },
+    /// The sampler found how often a sensor renews its value; it takes the place of what the manifest says.
+    UpdatePeriod {
+        /// Name of the sensor.
+        sensor: String,
+        /// The period.
+        period_s: Seconds,
+        /// How far it may be off.
+        uncertainty_s: Seconds,
+    },
+    /// The processes that compute on a GPU: once at the start, then whenever they are others.
+    GpuProcesses {
+        /// UUID of the GPU.
+        device: String,
+        /// Process ids as the driver sees them, sorted.
+        pids: Vec<u32>,
     },
     /// The run stops before its end.
     Stopped {

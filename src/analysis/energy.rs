@@ -256,13 +256,18 @@ impl<'a> Metering<'a> {
         }
     }
 
-    /// What sensors that give no energy saw in the measured window.
+    /// What sensors that give no energy saw in the measured window; not those of which a mean means nothing.
     #[must_use]
     pub fn observations(&self) -> Vec<Observation> {
-        let energetic = [Quantity::EnergyCounter, Quantity::Power];
+        let elsewhere = [
+            Quantity::EnergyCounter,
+            Quantity::Power,
+            Quantity::ThrottleReasons,
+            Quantity::CpuTime,
+        ];
         self.channels
             .iter()
-            .filter(|channel| !energetic.contains(&channel.info.quantity))
+            .filter(|channel| !elsewhere.contains(&channel.info.quantity))
             .map(|channel| self.observation(channel))
             .collect()
     }

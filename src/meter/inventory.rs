@@ -1,9 +1,12 @@
 //! Opens what a config asks for and says, in words, what is counted.
 
 use crate::error::{Problem, Problems};
-use crate::record::{Component, ComponentScope, DeviceRef, Quantity, SensorInfo, Source, Warning};
+use crate::record::{
+    Component, ComponentScope, DeviceRef, Event, Quantity, SensorInfo, Source, Warning,
+};
+use crate::units::Nanos;
 
-use super::{Absent, Blocked, Meter, MeterEntry, MeterError, OpenRequest, Opened};
+use super::{Absent, Arrival, Blocked, Meter, MeterEntry, MeterError, OpenRequest, Opened};
 
 const COMPONENTS: [Component; 3] = [Component::Gpu, Component::Cpu, Component::Ram];
 
@@ -114,6 +117,7 @@ impl Inventory {
             Component::Gpu => metrics.gpu,
             Component::Cpu => metrics.cpu,
             Component::Ram => metrics.ram,
+            Component::Machine => false,
         };
         let parts = parts(component, self.counted(component));
         let reason = if !metrics.enabled {
@@ -226,5 +230,17 @@ impl Meter for Relabelled {
 
     fn read(&mut self, sensor: usize) -> Result<f64, MeterError> {
         self.meter.read(sensor)
+    }
+
+    fn notices(&mut self) -> Vec<Event> {
+        self.meter.notices()
+    }
+
+    fn pushes(&self) -> bool {
+        self.meter.pushes()
+    }
+
+    fn arrivals(&mut self, now: Nanos) -> Vec<Arrival> {
+        self.meter.arrivals(now)
     }
 }

@@ -20,8 +20,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::component::metrics::MetricsConfig;
 use crate::error::Problem;
-use crate::record::{Component, DeviceRef, SensorInfo, Warning};
-use crate::units::Seconds;
+use crate::record::{Component, DeviceRef, Event, SensorInfo, Warning};
+use crate::units::{Nanos, Seconds};
 
 pub use inventory::{Inventory, open_all};
 pub use sampler::{LiveComponent, Sampler};
@@ -69,6 +69,35 @@ pub trait Meter: Send {
     /// # Errors
     /// When the sensor gives no value now; the sampler records the reason and goes on.
     fn read(&mut self, sensor: usize) -> Result<f64, MeterError>;
+
+    /// What happened beside readings since the last call: recorded as it is.
+    fn notices(&mut self) -> Vec<Event> {
+        Vec::new()
+    }
+
+    /// Whether readings come by themselves, from another program or machine: the sampler then collects
+    /// [`Meter::arrivals`] and never asks [`Meter::read`].
+    fn pushes(&self) -> bool {
+        false
+    }
+
+    /// Readings that came since the last call, in order of time.
+    fn arrivals(&mut self, _now: Nanos) -> Vec<Arrival> {
+        Vec::new()
+    }
+}
+
+/// A reading that came by itself.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Arrival {
+    /// Position of the sensor in [`Meter::sensors`].
+    pub sensor: usize,
+    /// The value was taken at this moment or later,
+    pub before: Nanos,
+    /// and at this moment or before.
+    pub after: Nanos,
+    /// The value in the unit of the sensor's quantity, or why there is none.
+    pub value: Result<f64, MeterError>,
 }
 
 /// What to open.

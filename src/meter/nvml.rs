@@ -1,6 +1,7 @@
 //! NVIDIA GPUs through NVML, the driver's own library, loaded at run time.
 //!
-//! Measures: joules of the whole board by its energy counter, power, temperature, SM clock, utilisation, memory.
+//! Measures: joules of the whole board by its energy counter, power, temperature, SM clock, utilisation, memory,
+//! and what may hold it back: power limit, throttle reasons, processes.
 //! Needs: the NVIDIA driver; no permission. Limits: the counter steps about every 100 ms and a read of it costs
 //! some 3 ms of processor time, so it is read every second and densely only at phase edges; a slice of a GPU (MIG)
 //! cannot be told apart; the gain of a board's sensor is off by up to 5-8 %. Example: `gpu0.energy`, `gpu0.power`.
@@ -17,7 +18,7 @@ use nvml_wrapper::{Device, Nvml};
 
 use crate::config::component::metrics::MetricsConfig;
 use crate::error::Problem;
-use crate::record::{Component, DeviceRef, Quantity, SensorInfo, Source, Warning};
+use crate::record::{Component, DeviceRef, Event, Quantity, SensorInfo, Source, Warning};
 use crate::units::Seconds;
 
 use super::select::{Wanted, listing, select};
@@ -36,6 +37,8 @@ const MILLI: f64 = 1e-3;
 const POWER_PERIOD: Seconds = Seconds(0.05);
 /// A read of the counter spins for some 3 ms: one a second is 0.3 % of a core.
 const COUNTER_PERIOD: Seconds = Seconds(1.0);
+/// What seldom changes is read as seldom.
+const RARE_PERIOD: Seconds = Seconds(5.0);
 const BOARD: &str = "whole board with its memory";
 
 /// What a sensor reads.
@@ -48,13 +51,19 @@ enum Channel {
     SmClock,
     Utilization,
     MemoryUsed,
+    PowerLimit,
+    ThrottleReasons,
+    Processes,
 }
 
 struct NvmlMeter {
     nvml: Arc<Nvml>,
-    index: u32,
+    gpu: DeviceRef,
     channels: Vec<Channel>,
     sensors: Vec<SensorInfo>,
+    /// The processes on the GPU when they were last looked at.
+    pids: Option<Vec<u32>>,
+    notices: Vec<Event>,
 }
 
 impl Meter for NvmlMeter {
@@ -63,15 +72,46 @@ impl Meter for NvmlMeter {
     }
 
     fn read(&mut self, sensor: usize) -> Result<f64, MeterError> {
-        let channel = self
+        let channel = *self
             .channels
             .get(sensor)
             .ok_or_else(|| MeterError::new(format!("NVML has no sensor {sensor}")))?;
-        self.nvml
-            .device_by_index(self.index)
-            .and_then(|device| channel.read(&device))
-            .map_err(|cause| MeterError::new(format!("NVML: {cause}")))
+        let fail = |cause| MeterError::new(format!("NVML: {cause}"));
+        let device = self.nvml.device_by_index(self.gpu.index).map_err(fail)?;
+        if channel == Channel::Processes {
+            let pids = pids(&device).map_err(fail)?;
+            return Ok(note_processes(&mut self.pids, pids, &self.gpu, &mut self.notices));
+        }
+        channel.read(&device).map_err(fail)
     }
+
+    fn notices(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.notices)
+    }
+}
+
+/// Keeps who computes on a GPU, notes a change, and counts them.
+#[expect(clippy::cast_precision_loss, reason = "a count of processes")]
+fn note_processes(
+    known: &mut Option<Vec<u32>>,
+    pids: Vec<u32>,
+    gpu: &DeviceRef,
+    notices: &mut Vec<Event>,
+) -> f64 {
+    let count = pids.len() as f64;
+    if known.as_ref() != Some(&pids) {
+        notices.push(Event::GpuProcesses { device: gpu.uuid.clone(), pids: pids.clone() });
+        *known = Some(pids);
+    }
+    count
+}
+
+fn pids(device: &Device<'_>) -> Result<Vec<u32>, NvmlError> {
+    let mut pids: Vec<u32> =
+        device.running_compute_processes()?.into_iter().map(|process| process.pid).collect();
+    pids.sort_unstable();
+    pids.dedup();
+    Ok(pids)
 }
 
 impl Channel {
@@ -88,6 +128,11 @@ impl Channel {
                 device.utilization_rates().map(|rates| f64::from(rates.gpu) / 100.0)
             }
             Self::MemoryUsed => device.memory_info().map(|info| info.used as f64),
+            Self::PowerLimit => device.enforced_power_limit().map(|mw| f64::from(mw) * MILLI),
+            Self::ThrottleReasons => {
+                device.current_throttle_reasons().map(|reasons| reasons.bits() as f64)
+            }
+            Self::Processes => pids(device).map(|pids| pids.len() as f64),
         }
     }
 
@@ -99,6 +144,9 @@ impl Channel {
             Self::SmClock => Quantity::Clock,
             Self::Utilization => Quantity::Utilization,
             Self::MemoryUsed => Quantity::Memory,
+            Self::PowerLimit => Quantity::PowerLimit,
+            Self::ThrottleReasons => Quantity::ThrottleReasons,
+            Self::Processes => Quantity::Processes,
         }
     }
 
@@ -110,13 +158,16 @@ impl Channel {
             Self::SmClock => "sm_clock",
             Self::Utilization => "utilization",
             Self::MemoryUsed => "memory_used",
+            Self::PowerLimit => "power_limit",
+            Self::ThrottleReasons => "throttle_reasons",
+            Self::Processes => "processes",
         }
     }
 
     const fn resolution(self) -> f64 {
         match self {
-            Self::Counter | Self::InstantPower | Self::PowerUsage => MILLI,
-            Self::Temperature => 1.0,
+            Self::Counter | Self::InstantPower | Self::PowerUsage | Self::PowerLimit => MILLI,
+            Self::Temperature | Self::ThrottleReasons | Self::Processes => 1.0,
             Self::SmClock => 1e6,
             Self::Utilization => 0.01,
             Self::MemoryUsed => 4096.0,
@@ -260,9 +311,11 @@ fn open_gpu(nvml: &Arc<Nvml>, gpu: &DeviceRef, request: &OpenRequest<'_>, opened
     opened.devices.push(gpu.clone());
     opened.meters.push(Box::new(NvmlMeter {
         nvml: Arc::clone(nvml),
-        index: gpu.index,
+        gpu: gpu.clone(),
         channels,
         sensors,
+        pids: None,
+        notices: Vec::new(),
     }));
 }
 
@@ -280,6 +333,9 @@ fn answering(nvml: &Nvml, index: u32) -> Result<Vec<Channel>, NvmlError> {
         Channel::SmClock,
         Channel::Utilization,
         Channel::MemoryUsed,
+        Channel::PowerLimit,
+        Channel::ThrottleReasons,
+        Channel::Processes,
     ];
     Ok(wished.into_iter().filter(|channel| channel.read(&device).is_ok()).collect())
 }
@@ -401,11 +457,13 @@ impl Facts {
             sample_period_s: match quantity {
                 Quantity::EnergyCounter => COUNTER_PERIOD,
                 Quantity::Power => POWER_PERIOD,
+                Quantity::PowerLimit | Quantity::Processes => Seconds(period.0.max(RARE_PERIOD.0)),
                 _ => period,
             },
             wrap_at: None,
             systematic_relative: is_energy.then_some(self.generation.relative),
             systematic_source: is_energy.then(|| self.generation.source.to_owned()),
+            host: None,
         }
     }
 
@@ -438,6 +496,11 @@ impl Facts {
                 "nvmlDeviceGetUtilizationRates, share of time with a kernel running".to_owned()
             }
             Channel::MemoryUsed => "nvmlDeviceGetMemoryInfo_v2".to_owned(),
+            Channel::PowerLimit => {
+                "nvmlDeviceGetEnforcedPowerLimit, the lowest of all limits in force".to_owned()
+            }
+            Channel::ThrottleReasons => "nvmlDeviceGetCurrentClocksEventReasons".to_owned(),
+            Channel::Processes => "nvmlDeviceGetComputeRunningProcesses".to_owned(),
         };
         let instead = if counted && channel != Channel::Counter {
             "; this GPU has no energy counter, so its power is integrated over time"
@@ -470,11 +533,7 @@ pub fn compute_pids(
     let nvml = load(metrics.nvml_library.as_deref()).map_err(fail)?;
     let of = |device: &DeviceRef| {
         let handle = nvml.device_by_uuid(device.uuid.as_str())?;
-        let processes = handle.running_compute_processes()?;
-        let mut pids: Vec<u32> = processes.into_iter().map(|process| process.pid).collect();
-        pids.sort_unstable();
-        pids.dedup();
-        Ok(GpuProcesses { device: device.clone(), pids })
+        Ok(GpuProcesses { device: device.clone(), pids: pids(&handle)? })
     };
     devices.iter().map(of).collect::<Result<_, _>>().map_err(fail)
 }

@@ -231,6 +231,8 @@ ret nvmlDeviceGetUtilizationRates(dev device, struct utilization *rates) { rates
 ret nvmlDeviceGetMemoryInfo_v2(dev device, struct memory *info) {
   info->total = 80ULL << 30; info->used = 20ULL << 30; info->free = 60ULL << 30; info->reserved = 0; return OK;
 }
+ret nvmlDeviceGetEnforcedPowerLimit(dev device, u32 *mw) { *mw = 700000; return OK; }
+ret nvmlDeviceGetCurrentClocksThrottleReasons(dev device, u64 *reasons) { *reasons = at(device) == 0 ? 4 : 1; return OK; }
 ret nvmlDeviceGetMigMode(dev device, u32 *current, u32 *pending) {
 #ifdef SLICED
   *current = *pending = at(device) == 0; return OK;

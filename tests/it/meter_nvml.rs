@@ -3,7 +3,7 @@
 use ai_energy_benchmarks::config::component::metrics::MetricsConfig;
 use ai_energy_benchmarks::meter::nvml::{self, compute_pids};
 use ai_energy_benchmarks::meter::{Inventory, OpenRequest, open_all};
-use ai_energy_benchmarks::record::{Component, Quantity};
+use ai_energy_benchmarks::record::{Component, Event, Quantity, throttle};
 use ai_energy_benchmarks_testkit::fixtures::FakeNvml;
 use tempfile::TempDir;
 
@@ -52,17 +52,34 @@ fn a_gpu_has_its_counter_power_and_traces_in_our_units() {
             "gpu0.temperature",
             "gpu0.sm_clock",
             "gpu0.utilization",
-            "gpu0.memory_used"
+            "gpu0.memory_used",
+            "gpu0.power_limit",
+            "gpu0.throttle_reasons",
+            "gpu0.processes"
         ]
     );
     let meter = &mut inventory.meters[0];
     let first = meter.read(0).unwrap();
     assert!((meter.read(0).unwrap() - first - 5.0).abs() < 1e-9, "joules, not millijoules");
-    let rest: Vec<f64> = (1..6).map(|sensor| meter.read(sensor).unwrap()).collect();
-    let expected = [250.0, 55.0, 1.755e9, 0.75, 20.0 * 1024.0_f64.powi(3)];
+    let rest: Vec<f64> = (1..9).map(|sensor| meter.read(sensor).unwrap()).collect();
+    let power_cap = f64::from(throttle::POWER_CAP);
+    let expected = [250.0, 55.0, 1.755e9, 0.75, 20.0 * 1024.0_f64.powi(3), 700.0, power_cap, 2.0];
     for (value, expected) in rest.iter().zip(expected) {
         assert!((value - expected).abs() < 1e-6, "{rest:?}");
     }
+}
+
+#[test]
+fn who_computes_on_a_gpu_is_noted_once_until_it_changes() {
+    let mut inventory = Bench::new(FakeNvml::default()).open(&["0"]);
+    let processes =
+        inventory.sensors.iter().position(|s| s.quantity == Quantity::Processes).unwrap();
+    let meter = &mut inventory.meters[0];
+    meter.read(processes).unwrap();
+    meter.read(processes).unwrap();
+    let device = FakeNvml::UUIDS[0].to_owned();
+    assert_eq!(meter.notices(), [Event::GpuProcesses { device, pids: vec![4242, 4343] }]);
+    assert!(meter.notices().is_empty());
 }
 
 #[test]

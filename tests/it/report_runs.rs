@@ -205,6 +205,7 @@ fn sensors() -> Vec<SensorInfo> {
         wrap_at: None,
         systematic_relative: Some(0.05),
         systematic_source: Some("arXiv 2312.02741".to_owned()),
+        host: None,
     };
     let gpu_power = SensorInfo {
         name: "gpu0.power".to_owned(),
@@ -228,6 +229,7 @@ fn sensors() -> Vec<SensorInfo> {
         sample_period_s: Seconds(1.0),
         systematic_relative: None,
         systematic_source: None,
+        host: None,
         ..gpu_counter.clone()
     };
     let load = SensorInfo {
