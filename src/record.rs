@@ -16,6 +16,10 @@ use serde_json::Value;
 use crate::clock::Anchor;
 use crate::units::{GramsPerKwh, Nanos, Seconds};
 
+pub mod reference;
+
+use reference::{Gain, ReferenceTrace};
+
 /// Version of every format in this file; a reader refuses a newer major.
 pub const RECORD_VERSION: u32 = 1;
 
@@ -29,6 +33,8 @@ pub mod files {
     pub const SAMPLES: &str = "samples.jsonl";
     /// One [`super::EventRecord`] a line.
     pub const EVENTS: &str = "events.jsonl";
+    /// One [`super::reference::ReferenceTrace`] a line: readings of external meters, added after the run.
+    pub const REFERENCES: &str = "references.jsonl";
     /// The findings.
     pub const REPORT: &str = "report.json";
 }
@@ -619,6 +625,9 @@ pub struct Manifest {
     pub planned_requests: u64,
     /// Known before the first request.
     pub warnings: Vec<Warning>,
+    /// Gains of sensors that were known before the run; readings are kept raw, the analysis applies them.
+    #[serde(default)]
+    pub gains: Vec<Gain>,
 }
 
 /// Everything a run wrote.
@@ -632,6 +641,8 @@ pub struct RunRecords {
     pub samples: Vec<SampleRecord>,
     /// Events in order.
     pub events: Vec<EventRecord>,
+    /// Readings of external meters.
+    pub references: Vec<ReferenceTrace>,
     /// Lines that could not be read, by file (a torn last line after a crash).
     pub torn_lines: BTreeMap<String, u64>,
 }
@@ -681,6 +692,7 @@ impl RunRecords {
             requests: read_lines(folder, files::REQUESTS, &mut torn_lines)?,
             samples: read_lines(folder, files::SAMPLES, &mut torn_lines)?,
             events: read_lines(folder, files::EVENTS, &mut torn_lines)?,
+            references: read_lines(folder, files::REFERENCES, &mut torn_lines)?,
             torn_lines,
         })
     }

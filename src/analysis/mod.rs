@@ -4,6 +4,7 @@
 //! [`latency`] the times of requests, [`stats`] percentiles and the bootstrap, [`energy`] sums by part
 //! of the machine, [`efficiency`] energy over what it bought, [`caution`] what the reader should know.
 
+pub mod calibrate;
 pub mod caution;
 pub mod efficiency;
 pub mod energy;
@@ -41,6 +42,7 @@ pub const PROGRAM: &str = "ai-energy-benchmark";
 /// Everything that a run's records say.
 #[must_use]
 pub fn analyse(records: &RunRecords) -> Findings {
+    let records = &*calibrate::calibrated(records);
     let manifest = &records.manifest;
     let measured: Vec<&RequestRecord> = of_phase(records, Phase::Measure);
     let succeeded: Vec<&RequestRecord> =

@@ -2,9 +2,11 @@
 
 use super::BenchmarkConfig;
 use super::component::BoolOrText;
+use super::component::attribution::AttributionWeights;
 use super::component::backend::{Api, BackendConfig, CandleConfig, PytorchConfig, VllmConfig};
 use super::component::load::LoadConfig;
 use super::component::metrics::MetricsConfig;
+use super::component::reference::{ReferenceConfig, ReferenceScope};
 use super::component::scenario::{GenerateKwargs, InputShapes, RANDOM_TOKENS, ScenarioConfig};
 use crate::error::{Problem, Problems, nearest};
 
@@ -248,6 +250,80 @@ impl Found {
         }
         if let Some(watts) = metrics.ram_power_w {
             self.at_least("metrics.ram_power_w", watts, 0.0);
+        }
+        if let Some(weights) = &metrics.attribution.weights {
+            self.weights(weights);
+        }
+        if let Some(reference) = &metrics.reference {
+            self.reference(reference);
+        }
+    }
+
+    fn weights(&mut self, weights: &AttributionWeights) {
+        let place = |key: &str| format!("metrics.attribution.weights.{key}");
+        let all = [
+            ("prefill", Some(weights.prefill)),
+            ("cached_prompt", weights.cached_prompt),
+            ("decode", Some(weights.decode)),
+            ("context", Some(weights.context)),
+            ("step", Some(weights.step)),
+        ];
+        for (key, value) in all {
+            if let Some(value) = value {
+                self.at_least(&place(key), value, 0.0);
+            }
+        }
+        if weights.prefill <= 0.0 || weights.decode + weights.context + weights.step <= 0.0 {
+            self.say(
+                "metrics.attribution.weights",
+                "prefill or decode weighs nothing: all energy would go to the other",
+                "prefill above 0, and one of decode, context and step",
+            );
+        }
+    }
+
+    fn reference(&mut self, reference: &ReferenceConfig) {
+        let place = |key: &str| format!("metrics.reference.{key}");
+        if reference.file.trim().is_empty() {
+            self.say(&place("file"), "is missing", "the file with the external meter's readings");
+        }
+        self.at_least(&place("max_offset_s"), reference.max_offset_s, 0.0);
+        for (key, value) in [
+            ("accuracy_percent", reference.accuracy_percent),
+            ("clock_bound_s", reference.clock_bound_s),
+            ("conversion_uncertainty", reference.conversion_uncertainty),
+        ] {
+            if let Some(value) = value {
+                self.at_least(&place(key), value, 0.0);
+            }
+        }
+        if let Some(hours) =
+            reference.utc_offset_hours.filter(|hours| hours.is_nan() || hours.abs() > 14.0)
+        {
+            self.say(&place("utc_offset_hours"), format!("{hours} is out of range"), "-12 to 14");
+        }
+        if let Some(share) = reference.conversion_efficiency {
+            if !(share > 0.0 && share <= 1.0) {
+                self.say(
+                    &place("conversion_efficiency"),
+                    format!("{share} is out of range"),
+                    "above 0, 1 at most",
+                );
+            }
+            if reference.scope == ReferenceScope::Gpu {
+                self.say(
+                    &place("conversion_efficiency"),
+                    "has no effect on a meter of the GPU itself",
+                    "leave it out, or set scope to wall",
+                );
+            }
+        }
+        if reference.conversion_efficiency.is_some() != reference.conversion_uncertainty.is_some() {
+            self.say(
+                &place("conversion_uncertainty"),
+                "conversion_efficiency and conversion_uncertainty belong together",
+                "set both, or neither",
+            );
         }
     }
 }

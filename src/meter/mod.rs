@@ -4,6 +4,7 @@
 //! decides when. [`open_all`] opens what a config asks for and says what is counted, [`Sampler`] keeps
 //! every sensor's cadence, [`survey()`] tells what a machine offers.
 
+pub mod calibration;
 pub mod cpu_model;
 mod inventory;
 pub mod nvml;

@@ -9,12 +9,14 @@ use serde::Serialize;
 use crate::record::files;
 
 /// What one run leaves in its folder, and the next run in the same folder would replace.
-const OF_A_RUN: [&str; 8] = [
+const OF_A_RUN: [&str; 10] = [
     files::MANIFEST,
     files::REQUESTS,
     files::SAMPLES,
     files::EVENTS,
+    files::REFERENCES,
     files::REPORT,
+    "requests_energy.csv",
     "results.csv",
     "emissions.csv",
     ".hydra",

@@ -357,6 +357,7 @@ fn manifest(
         carbon: prepared.carbon.clone(),
         planned_requests: prepared.plan.measured_requests,
         warnings,
+        gains: prepared.gains.clone(),
     }
 }
 

@@ -12,8 +12,10 @@ use crate::config::{BenchmarkConfig, Environment, Note};
 use crate::dataset::hub::HubEnv;
 use crate::dataset::{self, Generate, Generator, Prompts, Vocabulary};
 use crate::error::{Problem, Problems};
+use crate::meter::calibration::{self, Calibrations};
 use crate::meter::{self, Inventory, OpenRequest};
 use crate::plan::Plan;
+use crate::record::reference::Gain;
 use crate::record::{BackendInfo, CarbonBasis, DatasetInfo, HostInfo, Warning};
 use crate::registry::Registry;
 
@@ -37,6 +39,8 @@ pub struct Prepared {
     pub carbon: CarbonBasis,
     /// The machine.
     pub host: HostInfo,
+    /// Gains of its sensors, known from earlier runs.
+    pub gains: Vec<Gain>,
     /// Known before the first request.
     pub warnings: Vec<Warning>,
 }
@@ -56,8 +60,9 @@ pub fn prepare(
     let backend = keep(build_backend(&config, registry, environment), &mut problems);
     let mut inventory = meter::open_all(&registry.meters, &open_request(&config, environment));
     add(&mut problems, std::mem::take(&mut inventory.problems));
-    let (Some(found), Some(carbon), Some(backend), true) =
-        (found, carbon, backend, problems.0.is_empty())
+    let gains = keep(gains(&config, environment, &inventory), &mut problems);
+    let (Some(found), Some(carbon), Some(backend), Some(gains), true) =
+        (found, carbon, backend, gains, problems.0.is_empty())
     else {
         return Err(problems);
     };
@@ -75,9 +80,23 @@ pub fn prepare(
         inventory,
         carbon,
         host,
+        gains,
         warnings,
         config,
     })
+}
+
+/// Gains of the sensors of this run, from the calibrations that are kept.
+fn gains(
+    config: &BenchmarkConfig,
+    environment: &Environment,
+    inventory: &Inventory,
+) -> Result<Vec<Gain>, Problems> {
+    let configured = config.metrics.calibrations.as_deref();
+    let Some(path) = calibration::path(configured, &|name| environment.var(name)) else {
+        return Ok(Vec::new());
+    };
+    Ok(Calibrations::read(&path)?.of(&inventory.sensors))
 }
 
 /// The prompts of a config.

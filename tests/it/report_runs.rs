@@ -54,6 +54,7 @@ pub(crate) fn run() -> RunRecords {
         requests,
         samples: samples(),
         events,
+        references: Vec::new(),
         torn_lines: BTreeMap::new(),
     }
 }
@@ -169,6 +170,7 @@ fn manifest() -> Manifest {
         },
         planned_requests: 3,
         warnings: Vec::new(),
+        gains: Vec::new(),
     }
 }
 

@@ -3,6 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::attribution::AttributionConfig;
+use super::reference::ReferenceConfig;
+
 /// What happens when other processes use the GPUs whose energy is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -56,6 +59,13 @@ pub struct MetricsConfig {
     pub cpu_tdp_w: Option<f64>,
     /// Power of the main memory in watts, instead of the model's.
     pub ram_power_w: Option<f64>,
+    /// How energy is split over requests.
+    pub attribution: AttributionConfig,
+    /// An external meter whose readings come as a file.
+    pub reference: Option<ReferenceConfig>,
+    /// File of the gains of sensors that external meters have shown (`ai-energy-benchmark reference`), applied to runs on the
+    /// same GPUs. Default: `calibrations.json` in the user's data folder (`$XDG_DATA_HOME/ai-energy-benchmark`); `none`: no gains.
+    pub calibrations: Option<String>,
     /// Root of the `sys` file system. Default: `/sys`.
     pub sysfs_root: String,
     /// Root of the `proc` file system. Default: `/proc`.
@@ -84,6 +94,9 @@ impl Default for MetricsConfig {
             sample_period_s: 1.0,
             cpu_tdp_w: None,
             ram_power_w: None,
+            attribution: AttributionConfig::default(),
+            reference: None,
+            calibrations: None,
             sysfs_root: "/sys".to_owned(),
             procfs_root: "/proc".to_owned(),
             nvml_library: None,

@@ -1,8 +1,10 @@
 //! Each component's settings. Their doc comments become the configuration reference.
 
+pub mod attribution;
 pub mod backend;
 pub mod load;
 pub mod metrics;
+pub mod reference;
 pub mod reporter;
 pub mod scenario;
 

@@ -1,0 +1,345 @@
+//! The work of each request in each interval: tokens prefilled and decoded, their context, and their part of the steps.
+//!
+//! A step of a server's batch costs something whatever is in it: all weights are read once. The sequences in it share that
+//! equally (the Shapley value of a fixed cost). A sequence that decodes has one token a step, so each of its tokens pays for
+//! `1 / n` of a step with `n` sequences at work; a prefill pays for its part of the steps that others made meanwhile,
+//! and for one at least.
+
+use super::timing::Timed;
+use super::weights::{PARAMETERS, Weights};
+
+/// Resolution of the count of steps, s.
+const STEP_CELL_S: f64 = 0.001;
+/// Most cells of it.
+const STEP_CELLS: f64 = 1_048_576.0;
+
+/// Intervals of equal length over the measured window; the last may be shorter.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Grid {
+    /// Length of one, s.
+    pub width: f64,
+    /// How many.
+    pub bins: usize,
+    /// Length of the window, s.
+    pub length: f64,
+}
+
+impl Grid {
+    /// Intervals of about `width` seconds, all equal.
+    #[must_use]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a small positive count"
+    )]
+    pub fn new(length: f64, width: f64) -> Self {
+        let bins = (length / width).round().clamp(1.0, 1e6) as usize;
+        Self { width: length / bins as f64, bins, length }
+    }
+
+    /// Begin and end of one, in seconds after the window's begin.
+    #[must_use]
+    pub fn span(&self, bin: usize) -> (f64, f64) {
+        let at = |bin: usize| {
+            if bin >= self.bins { self.length } else { self.width * bin as f64 }
+        };
+        (at(bin), at(bin + 1))
+    }
+
+    /// The interval of a moment; the nearest for one outside.
+    #[must_use]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "clamped to the number of intervals"
+    )]
+    pub fn bin(&self, at: f64) -> usize {
+        ((at / self.width).floor().max(0.0) as usize).min(self.bins - 1)
+    }
+
+    /// Tells every interval that a span touches, with the share of the span in it. What lies outside the window is not told.
+    pub fn spread(&self, from: f64, to: f64, mut tell: impl FnMut(usize, f64)) {
+        if to < 0.0 || from > self.length {
+            return;
+        }
+        if to - from <= 0.0 {
+            tell(self.bin(to), 1.0);
+            return;
+        }
+        let (first, last) = (self.bin(from), self.bin(to));
+        for bin in first..=last {
+            let (begin, end) = self.span(bin);
+            let overlap = to.min(end) - from.max(begin);
+            if overlap > 0.0 {
+                tell(bin, overlap / (to - from));
+            }
+        }
+    }
+}
+
+/// Work, by what it costs.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Work {
+    /// Prompt tokens computed.
+    pub prefill: f64,
+    /// Prompt tokens from the cache.
+    pub cached: f64,
+    /// Part of steps, as a sequence that is prefilled.
+    pub prefill_steps: f64,
+    /// Tokens generated after the first.
+    pub decode: f64,
+    /// Sum over those of their context in tokens.
+    pub context: f64,
+    /// Part of steps, as a sequence that decodes.
+    pub decode_steps: f64,
+}
+
+impl Work {
+    /// What it costs: prefill, decode.
+    #[must_use]
+    pub fn cost(&self, weights: &Weights) -> [f64; 2] {
+        [
+            weights.prefill * self.prefill
+                + weights.cached_prompt * self.cached
+                + weights.step * self.prefill_steps,
+            weights.decode * self.decode
+                + weights.context * self.context
+                + weights.step * self.decode_steps,
+        ]
+    }
+
+    /// What the parameters are multiplied with.
+    #[must_use]
+    pub fn features(&self) -> [f64; PARAMETERS] {
+        [
+            self.prefill + super::weights::CACHED_SHARE * self.cached,
+            self.decode,
+            self.context,
+            self.prefill_steps + self.decode_steps,
+        ]
+    }
+
+    /// Takes a share of other work.
+    fn add(&mut self, other: &Self, share: f64) {
+        self.prefill += other.prefill * share;
+        self.cached += other.cached * share;
+        self.prefill_steps += other.prefill_steps * share;
+        self.decode += other.decode * share;
+        self.context += other.context * share;
+        self.decode_steps += other.decode_steps * share;
+    }
+}
+
+/// Work of one request, interval by interval.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RequestWork {
+    /// The first interval.
+    pub from: usize,
+    /// It and those after it.
+    pub bins: Vec<Work>,
+}
+
+impl RequestWork {
+    fn at(&mut self, bin: usize) -> &mut Work {
+        if self.bins.is_empty() {
+            self.from = bin;
+        }
+        // Spans come in order of time, but the prefill's may have none in the window.
+        let position = bin.saturating_sub(self.from);
+        if position >= self.bins.len() {
+            self.bins.resize(position + 1, Work::default());
+        }
+        &mut self.bins[position]
+    }
+
+    /// All of it.
+    #[must_use]
+    pub fn sum(&self) -> Work {
+        let mut sum = Work::default();
+        for work in &self.bins {
+            sum.add(work, 1.0);
+        }
+        sum
+    }
+}
+
+/// How many of some spans hold a moment.
+struct Occupancy {
+    times: Vec<f64>,
+    counts: Vec<u32>,
+}
+
+impl Occupancy {
+    fn of(spans: impl Iterator<Item = (f64, f64)>) -> Self {
+        let mut edges: Vec<(f64, i64)> =
+            spans.flat_map(|(from, to)| [(from, 1), (to, -1)]).collect();
+        edges.sort_by(|one, two| one.0.total_cmp(&two.0));
+        let mut count = 0_i64;
+        let mut times = Vec::with_capacity(edges.len());
+        let mut counts = Vec::with_capacity(edges.len());
+        for (at, change) in edges {
+            count += change;
+            times.push(at);
+            counts.push(u32::try_from(count).unwrap_or(0));
+        }
+        Self { times, counts }
+    }
+
+    /// One at least: whoever asks is there.
+    fn at(&self, at: f64) -> f64 {
+        let next = self.times.partition_point(|time| *time <= at);
+        let count = next.checked_sub(1).and_then(|index| self.counts.get(index)).copied();
+        f64::from(count.unwrap_or(0).max(1))
+    }
+}
+
+/// Steps of the server's batch up to a moment, as the arrivals of tokens show them.
+struct Steps {
+    cell: f64,
+    /// Steps up to the end of each cell.
+    sums: Vec<f64>,
+}
+
+impl Steps {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "clamped to the number of cells"
+    )]
+    fn of(timed: &[Timed], length: f64) -> Self {
+        let decoding = Occupancy::of(timed.iter().map(|one| (one.first, one.last())));
+        let cell = STEP_CELL_S.max(length / STEP_CELLS);
+        let cells = (length / cell).ceil().max(1.0) as usize;
+        let mut sums = vec![0.0; cells];
+        for one in timed {
+            let tokens = per_arrival(one);
+            let mut before = one.first;
+            for arrival in &one.arrivals {
+                let position = ((arrival / cell).max(0.0) as usize).min(cells - 1);
+                if (0.0..=length).contains(arrival) {
+                    sums[position] += tokens / decoding.at(before.midpoint(*arrival));
+                }
+                before = *arrival;
+            }
+        }
+        let mut sum = 0.0;
+        for value in &mut sums {
+            sum += *value;
+            *value = sum;
+        }
+        Self { cell, sums }
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "not negative, and clamped by the index"
+    )]
+    fn until(&self, at: f64) -> f64 {
+        if at <= 0.0 {
+            return 0.0;
+        }
+        let position = ((at / self.cell) as usize).min(self.sums.len().saturating_sub(1));
+        self.sums.get(position).copied().unwrap_or(0.0)
+    }
+}
+
+/// Tokens that each arrival after the first stands for.
+fn per_arrival(one: &Timed) -> f64 {
+    if one.arrivals.is_empty() {
+        return 0.0;
+    }
+    (one.amounts.output - 1.0).max(0.0) / one.arrivals.len() as f64
+}
+
+/// The work of all requests, in their order.
+#[must_use]
+pub fn of_requests(timed: &[Timed], grid: &Grid) -> Vec<RequestWork> {
+    let working = Occupancy::of(timed.iter().map(|one| (one.begin, one.last())));
+    let steps = Steps::of(timed, grid.length);
+    timed.iter().map(|one| of_request(one, grid, &working, &steps)).collect()
+}
+
+fn of_request(one: &Timed, grid: &Grid, working: &Occupancy, steps: &Steps) -> RequestWork {
+    let mut found = RequestWork::default();
+    let passed = (steps.until(one.first) - steps.until(one.begin)).max(1.0);
+    let share = working.at(one.begin.midpoint(one.first));
+    let prefill = Work {
+        prefill: one.amounts.computed,
+        cached: one.amounts.cached,
+        prefill_steps: passed / share,
+        ..Work::default()
+    };
+    grid.spread(one.begin, one.first, |bin, share| found.at(bin).add(&prefill, share));
+    let tokens = per_arrival(one);
+    let prompt = one.amounts.computed + one.amounts.cached;
+    let (mut before, mut generated) = (one.first, 1.0);
+    for arrival in &one.arrivals {
+        let chunk = Work {
+            decode: tokens,
+            context: tokens * (prompt + generated + tokens / 2.0),
+            decode_steps: tokens / working.at(before.midpoint(*arrival)),
+            ..Work::default()
+        };
+        grid.spread(before, *arrival, |bin, share| found.at(bin).add(&chunk, share));
+        before = *arrival;
+        generated += tokens;
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analysis::attribute::timing::Amounts;
+    use proptest::prelude::*;
+
+    fn timed(begin: f64, first: f64, arrivals: Vec<f64>) -> Timed {
+        let output = arrivals.len() as f64 + 1.0;
+        Timed {
+            request: 0,
+            sent: begin,
+            earliest: begin,
+            begin,
+            first,
+            end: arrivals.last().copied().unwrap_or(first),
+            arrivals,
+            amounts: Amounts { computed: 100.0, cached: 10.0, output, doubt: 0.0 },
+            by_server: true,
+        }
+    }
+
+    #[test]
+    fn two_that_decode_together_share_their_steps() {
+        let arrivals: Vec<f64> = (1..=10).map(|token| 1.0 + 0.1 * f64::from(token)).collect();
+        let both = [timed(0.0, 1.0, arrivals.clone()), timed(0.0, 1.0, arrivals)];
+        let grid = Grid::new(2.0, 0.5);
+        for work in of_requests(&both, &grid) {
+            let sum = work.sum();
+            assert!((sum.decode_steps - 5.0).abs() < 1e-9, "{sum:?}");
+            assert!((sum.prefill_steps - 0.5).abs() < 1e-9, "{sum:?}");
+            assert!((sum.context - (1..=10).map(|k| 110.5 + f64::from(k)).sum::<f64>()).abs() < 1e-9);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_work_is_lost_on_a_grid(
+            begin in 0.0..5.0_f64,
+            prefill in 0.0..3.0_f64,
+            gaps in prop::collection::vec(0.0..0.5_f64, 0..40),
+            width in 0.01..3.0_f64,
+        ) {
+            let first = begin + prefill;
+            let mut at = first;
+            let arrivals: Vec<f64> = gaps.iter().map(|gap| { at += gap; at }).collect();
+            let count = arrivals.len() as f64;
+            let one = timed(begin, first, arrivals);
+            let grid = Grid::new(at + 1.0, width);
+            let sum = of_requests(&[one], &grid)[0].sum();
+            prop_assert!((sum.prefill - 100.0).abs() < 1e-6);
+            prop_assert!((sum.decode - count).abs() < 1e-6);
+            prop_assert!(sum.prefill_steps >= 1.0 - 1e-6);
+        }
+    }
+}
