@@ -240,6 +240,8 @@ pub struct SampleRecord {
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
+    /// Nothing runs and no model is loaded; before the run and, where asked for, after it.
+    IdleBare,
     /// The backend gets ready: model loading, health check.
     Load,
     /// Nothing runs; the baseline before.
@@ -343,6 +345,9 @@ pub struct RequestRecord {
     pub index: u64,
     /// Warm-up or measured.
     pub phase: Phase,
+    /// Which repetition of the measurement, from 0; none in warm-up and in folders of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repetition: Option<u32>,
     /// The dataset's name for the prompt.
     pub prompt_id: String,
     /// When the schedule wanted it sent.
@@ -401,11 +406,17 @@ pub enum Event {
     PhaseBegin {
         /// Which.
         phase: Phase,
+        /// Which repetition of the measurement, from 0; none in other phases and in folders of earlier versions.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        repetition: Option<u32>,
     },
     /// A phase ends.
     PhaseEnd {
         /// Which.
         phase: Phase,
+        /// Which repetition of the measurement, from 0; none in other phases and in folders of earlier versions.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        repetition: Option<u32>,
     },
     /// Something the reader of the figures should know.
     Warning {
@@ -438,6 +449,32 @@ pub enum Event {
         device: String,
         /// Process ids as the driver sees them, sorted.
         pids: Vec<u32>,
+    },
+    /// Warm-up until steady has ended.
+    WarmedUp {
+        /// Whether everything was steady, or the time was up.
+        steady: bool,
+        /// How long it took.
+        after_s: Seconds,
+        /// What was looked at, and what was not steady.
+        what: String,
+    },
+    /// Processor time used since some moment in the past; two of these say who used the processors between them.
+    CpuTime {
+        /// Of the whole machine: everything but idling and waiting for disks.
+        machine_s: Seconds,
+        /// Of this program and what it started.
+        ours_s: Seconds,
+        /// Of the server and what it started; none where its processes are not known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        server_s: Option<Seconds>,
+    },
+    /// How many repetitions it takes, decided after the first of them.
+    Repetitions {
+        /// In all.
+        needed: u32,
+        /// How that was decided.
+        why: String,
     },
     /// The run stops before its end.
     Stopped {
@@ -697,21 +734,46 @@ impl RunRecords {
         })
     }
 
-    /// Begin and end of a phase; the end is missing when the run was cut off in it.
+    /// Begin and end of a phase; the end is missing when the run was cut off in it. Of the repetitions of a measurement:
+    /// from the first's begin to the last's end. Of phases that come again after the run: the first.
     #[must_use]
     pub fn phase(&self, wanted: Phase) -> Option<(Nanos, Option<Nanos>)> {
-        let at = |begin: bool| {
-            self.events.iter().find_map(|record| match (&record.event, begin) {
-                (Event::PhaseBegin { phase }, true) | (Event::PhaseEnd { phase }, false)
-                    if *phase == wanted =>
-                {
-                    Some(record.at_ns)
-                }
-                _ => None,
-            })
-        };
-        at(true).map(|begin| (begin, at(false)))
+        let spans = self.spans(wanted);
+        let first = spans.first()?;
+        let last = if wanted == Phase::Measure { spans.last()? } else { first };
+        Some((first.from, last.to))
     }
+
+    /// Every time that a phase was gone through, in order.
+    #[must_use]
+    pub fn spans(&self, wanted: Phase) -> Vec<Span> {
+        let mut spans: Vec<Span> = Vec::new();
+        for record in &self.events {
+            match record.event {
+                Event::PhaseBegin { phase, repetition } if phase == wanted => {
+                    spans.push(Span { repetition, from: record.at_ns, to: None });
+                }
+                Event::PhaseEnd { phase, .. } if phase == wanted => {
+                    if let Some(span) = spans.last_mut() {
+                        span.to.get_or_insert(record.at_ns);
+                    }
+                }
+                _ => {}
+            }
+        }
+        spans
+    }
+}
+
+/// One time that a phase was gone through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// Which repetition, of a measurement.
+    pub repetition: Option<u32>,
+    /// When it began.
+    pub from: Nanos,
+    /// When it ended; none when the run was cut off in it.
+    pub to: Option<Nanos>,
 }
 
 fn read_manifest(path: &Path) -> Result<Manifest, RecordError> {
@@ -787,5 +849,14 @@ mod tests {
         };
         let text = serde_json::to_string(&sample).unwrap();
         assert_eq!(serde_json::from_str::<SampleRecord>(&text).unwrap(), sample);
+    }
+
+    #[test]
+    fn requests_and_phases_of_earlier_versions_have_no_repetition() {
+        let event = r#"{"at_ns":5,"event":"phase_begin","phase":"measure"}"#;
+        let event: EventRecord = serde_json::from_str(event).unwrap();
+        assert_eq!(event.event, Event::PhaseBegin { phase: Phase::Measure, repetition: None });
+        let text = serde_json::to_string(&event).unwrap();
+        assert_eq!(text, r#"{"at_ns":5,"event":"phase_begin","phase":"measure"}"#);
     }
 }

@@ -127,7 +127,7 @@ impl Observer for Events {
 const fn title(phase: Phase) -> &'static str {
     match phase {
         Phase::Load => "loading",
-        Phase::IdleBefore | Phase::IdleAfter => "idling",
+        Phase::IdleBare | Phase::IdleBefore | Phase::IdleAfter => "idling",
         Phase::Warmup => "warm-up",
         Phase::Measure => "measuring",
     }

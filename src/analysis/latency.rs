@@ -93,6 +93,7 @@ mod tests {
         RequestRecord {
             index: 0,
             phase: Phase::Measure,
+            repetition: None,
             prompt_id: "0".to_owned(),
             scheduled_ns: Nanos(sent),
             sent_ns: Nanos(sent),

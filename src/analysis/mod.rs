@@ -9,8 +9,10 @@ pub mod caution;
 pub mod efficiency;
 pub mod energy;
 pub mod findings;
+pub mod inference;
 pub mod latency;
 pub mod stats;
+pub mod student;
 pub mod window;
 
 use std::collections::BTreeMap;
@@ -33,8 +35,14 @@ use findings::{
 use window::Window;
 
 /// Phases in the order in which they happen.
-const PHASES: [Phase; 5] =
-    [Phase::Load, Phase::IdleBefore, Phase::Warmup, Phase::Measure, Phase::IdleAfter];
+const PHASES: [Phase; 6] = [
+    Phase::IdleBare,
+    Phase::Load,
+    Phase::IdleBefore,
+    Phase::Warmup,
+    Phase::Measure,
+    Phase::IdleAfter,
+];
 
 /// Name of the program in reports.
 pub const PROGRAM: &str = "ai-energy-benchmark";

@@ -6,12 +6,16 @@ use super::component::attribution::AttributionWeights;
 use super::component::backend::{Api, BackendConfig, CandleConfig, PytorchConfig, VllmConfig};
 use super::component::load::LoadConfig;
 use super::component::metrics::MetricsConfig;
+use super::component::protocol::{Repetitions, SteadyLimits, SteadyState, WarmupMode};
 use super::component::reference::{ReferenceConfig, ReferenceScope};
 use super::component::scenario::{GenerateKwargs, InputShapes, RANDOM_TOKENS, ScenarioConfig};
 use crate::error::{Problem, Problems, nearest};
 
 /// Longest generated prompt in tokens: beyond every model's context, and 16 MiB of ids.
 const LONGEST_SEQUENCE: u32 = 4_194_304;
+
+/// Fewest repetitions from which a spread may decide how many it takes.
+const LEAST_ADAPTIVE: u32 = 5;
 
 /// Everything that is wrong with a config in itself; datasets, servers and devices are not looked at.
 #[must_use]
@@ -123,6 +127,15 @@ impl Found {
             self.say("scenario.load.concurrency", "0 requests in flight never end", "1 or more");
         }
         self.extent(scenario);
+        self.repetitions(scenario.repetitions);
+        self.warmup(scenario);
+        for (key, time) in
+            [("phase_shift_s", scenario.phase_shift_s), ("idle_bare_s", scenario.idle_bare_s)]
+        {
+            if let Some(time) = time {
+                self.at_least(&format!("scenario.{key}"), time, 0.0);
+            }
+        }
         self.at_least("scenario.idle_s", scenario.idle_s, 0.0);
         self.at_least("scenario.request_timeout_s", scenario.request_timeout_s, 0.001);
         self.at_least("scenario.retry_backoff_s", scenario.retry_backoff_s, 0.0);
@@ -219,6 +232,58 @@ impl Found {
         }
     }
 
+    fn repetitions(&mut self, repetitions: Repetitions) {
+        let place = |key: &str| format!("scenario.repetitions.{key}");
+        let adaptive = match repetitions {
+            Repetitions::Fixed(0) => {
+                self.say("scenario.repetitions", "0 repetitions measure nothing", "1 or more");
+                return;
+            }
+            Repetitions::Fixed(_) => return,
+            Repetitions::Adaptive(adaptive) => adaptive,
+        };
+        let target = adaptive.target_relative_ci;
+        if !(target > 0.0 && target < 1.0) {
+            let hint = "above 0 and below 1: 0.01 for plus or minus 1 %";
+            self.say(&place("target_relative_ci"), format!("{target} is out of range"), hint);
+        }
+        if adaptive.min < LEAST_ADAPTIVE {
+            self.say(
+                &place("min"),
+                format!("{} repetitions say too little of their spread", adaptive.min),
+                format!("{LEAST_ADAPTIVE} or more"),
+            );
+        }
+        if adaptive.max < adaptive.min {
+            let message = format!("{} is less than min ({})", adaptive.max, adaptive.min);
+            self.say(&place("max"), message, "at least min");
+        }
+    }
+
+    fn warmup(&mut self, scenario: &ScenarioConfig) {
+        let limits = scenario.steady_limits;
+        let place = |key: &str| format!("scenario.steady_limits.{key}");
+        if scenario.warmup == WarmupMode::Fixed {
+            if limits != SteadyLimits::default() {
+                let message = "has no effect: warm-up ends after its rounds";
+                let hint = "set scenario.warmup to until_steady, or leave it out";
+                self.say("scenario.steady_limits", message, hint);
+            }
+            return;
+        }
+        self.at_least(&place("window_s"), limits.window_s, 3.0);
+        for (key, limit) in [
+            ("power", limits.power),
+            ("throughput", limits.throughput),
+            ("temperature_k", limits.temperature_k),
+        ] {
+            if !(limit.is_finite() && limit > 0.0) {
+                self.say(&place(key), format!("{limit} is out of range"), "above 0");
+            }
+        }
+        self.at_least(&place("cap_s"), limits.cap_s, limits.window_s);
+    }
+
     fn generate(&mut self, kwargs: &GenerateKwargs) {
         let place = |key: &str| format!("scenario.generate_kwargs.{key}");
         if kwargs.max_new_tokens == 0 {
@@ -243,6 +308,21 @@ impl Found {
     }
 
     fn metrics(&mut self, metrics: &MetricsConfig) {
+        let given = metrics.baseline_power_w;
+        for (part, watts) in [("gpu", given.gpu), ("cpu", given.cpu), ("ram", given.ram)] {
+            if let Some(watts) = watts {
+                self.at_least(&format!("metrics.baseline_power_w.{part}"), watts, 0.0);
+            }
+        }
+        match metrics.max_num_seqs {
+            Some(0) => self.say("metrics.max_num_seqs", "0 requests are no batch", "1 or more"),
+            Some(_) if metrics.steady_state != SteadyState::MlEnergy => self.say(
+                "metrics.max_num_seqs",
+                "has no effect: only ML.ENERGY's steady state asks for it",
+                "set metrics.steady_state to ml_energy, or leave it out",
+            ),
+            _ => {}
+        }
         self.one_of("metrics.type", &metrics.kind, &["codecarbon"]);
         self.at_least("metrics.sample_period_s", metrics.sample_period_s, 0.01);
         if let Some(watts) = metrics.cpu_tdp_w {
@@ -344,6 +424,7 @@ impl BoolOrText {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::component::protocol::AdaptiveRepetitions;
 
     fn places(config: &BenchmarkConfig) -> Vec<String> {
         check(config).0.into_iter().map(|problem| problem.place).collect()
@@ -414,6 +495,47 @@ mod tests {
                 "scenario.input_shapes.sequence_length",
                 "scenario.iterations",
                 "scenario.duration_s",
+            ]
+        );
+    }
+
+    #[test]
+    fn the_protocol_is_checked() {
+        let mut config = valid();
+        config.scenario.repetitions = Repetitions::Fixed(0);
+        config.scenario.steady_limits.power = 0.5;
+        config.scenario.phase_shift_s = Some(-1.0);
+        config.metrics.max_num_seqs = Some(8);
+        config.metrics.baseline_power_w.gpu = Some(f64::NAN);
+        assert_eq!(
+            places(&config),
+            [
+                "scenario.repetitions",
+                "scenario.steady_limits",
+                "scenario.phase_shift_s",
+                "metrics.baseline_power_w.gpu",
+                "metrics.max_num_seqs",
+            ]
+        );
+        config = valid();
+        config.scenario.repetitions = Repetitions::Adaptive(AdaptiveRepetitions {
+            target_relative_ci: 1.5,
+            min: 3,
+            max: 2,
+            ..AdaptiveRepetitions::default()
+        });
+        config.scenario.warmup = WarmupMode::UntilSteady;
+        config.scenario.steady_limits =
+            SteadyLimits { window_s: 1.0, power: 0.0, cap_s: 0.5, ..SteadyLimits::default() };
+        assert_eq!(
+            places(&config),
+            [
+                "scenario.repetitions.target_relative_ci",
+                "scenario.repetitions.min",
+                "scenario.repetitions.max",
+                "scenario.steady_limits.window_s",
+                "scenario.steady_limits.power",
+                "scenario.steady_limits.cap_s",
             ]
         );
     }

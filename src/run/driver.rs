@@ -131,7 +131,7 @@ impl Driver {
             truncate: self.truncate,
         };
         let scheduled = clock::now();
-        let identity = Identity { index, phase, prompt_id: sample.id, scheduled };
+        let identity = Identity { index, phase, repetition: None, prompt_id: sample.id, scheduled };
         let mut recorder = Recorder::new(
             self.limits.keep_output,
             usize::try_from(params.max_new_tokens).unwrap_or(usize::MAX),

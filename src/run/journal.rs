@@ -225,7 +225,7 @@ mod tests {
             };
             journal.write(Line::Samples(vec![sample]));
         }
-        journal.event(Event::PhaseBegin { phase: Phase::Measure });
+        journal.event(Event::PhaseBegin { phase: Phase::Measure, repetition: None });
         drop(journal);
         thread.finish().unwrap();
         let bytes = std::fs::read(folder.path().join(files::SAMPLES)).unwrap();

@@ -184,8 +184,11 @@ async fn execute_here(mut prepared: Prepared, options: Options) -> Result<RunEnd
     let (journal, journal_thread) =
         Journal::open(&folder).map_err(|error| folder_error(&folder, error.cause))?;
     metering.connect(journal.clone());
-    journal.write(event_at(anchor.mono_ns, Event::PhaseBegin { phase: Phase::Load }));
-    journal.write(event_at(loaded, Event::PhaseEnd { phase: Phase::Load }));
+    journal.write(event_at(
+        anchor.mono_ns,
+        Event::PhaseBegin { phase: Phase::Load, repetition: None },
+    ));
+    journal.write(event_at(loaded, Event::PhaseEnd { phase: Phase::Load, repetition: None }));
 
     let phases = Phases {
         driver: driver(&mut prepared, &journal, &control, &counters),
@@ -307,7 +310,7 @@ impl Phases<'_> {
         self.metering.edge();
         self.driver.counters.begin(requests(planned.work));
         self.ticker.phase(phase);
-        self.driver.journal.event(Event::PhaseBegin { phase });
+        self.driver.journal.event(Event::PhaseBegin { phase, repetition: None });
         match planned.work {
             Work::Idle(time) => {
                 let _ = control.sleep(time).await;
@@ -315,7 +318,7 @@ impl Phases<'_> {
             Work::Requests(requests) => self.driver.send(phase, requests, self.in_flight).await,
         }
         self.metering.edge();
-        self.driver.journal.event(Event::PhaseEnd { phase });
+        self.driver.journal.event(Event::PhaseEnd { phase, repetition: None });
     }
 }
 

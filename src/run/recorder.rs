@@ -22,6 +22,7 @@ pub(super) struct Recorder {
 pub(super) struct Identity {
     pub index: u64,
     pub phase: Phase,
+    pub repetition: Option<u32>,
     pub prompt_id: String,
     pub scheduled: Nanos,
 }
@@ -76,6 +77,7 @@ impl Recorder {
         RequestRecord {
             index: identity.index,
             phase: identity.phase,
+            repetition: identity.repetition,
             prompt_id: identity.prompt_id,
             scheduled_ns: identity.scheduled,
             sent_ns: sent,
@@ -132,7 +134,13 @@ mod tests {
     use super::*;
 
     fn identity() -> Identity {
-        Identity { index: 7, phase: Phase::Measure, prompt_id: "p".into(), scheduled: Nanos(5) }
+        Identity {
+            index: 7,
+            phase: Phase::Measure,
+            repetition: Some(0),
+            prompt_id: "p".into(),
+            scheduled: Nanos(5),
+        }
     }
 
     #[test]

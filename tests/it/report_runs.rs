@@ -45,8 +45,14 @@ pub(crate) fn run() -> RunRecords {
     let requests = REQUESTS.iter().zip(0..).map(|(span, index)| request(index, *span)).collect();
     let mut events: Vec<EventRecord> = Vec::new();
     for (phase, from, to) in PHASES {
-        events.push(EventRecord { at_ns: at(from), event: Event::PhaseBegin { phase } });
-        events.push(EventRecord { at_ns: at(to), event: Event::PhaseEnd { phase } });
+        events.push(EventRecord {
+            at_ns: at(from),
+            event: Event::PhaseBegin { phase, repetition: None },
+        });
+        events.push(EventRecord {
+            at_ns: at(to),
+            event: Event::PhaseEnd { phase, repetition: None },
+        });
     }
     events.push(EventRecord { at_ns: at(END), event: Event::Finished });
     RunRecords {
@@ -66,6 +72,7 @@ pub(crate) fn request(index: u64, (from, to): (u64, u64)) -> RequestRecord {
     RequestRecord {
         index,
         phase: Phase::Measure,
+        repetition: None,
         prompt_id: index.to_string(),
         scheduled_ns: at(from),
         sent_ns: at(from),

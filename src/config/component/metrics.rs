@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::attribution::AttributionConfig;
+use super::protocol::{Baseline, BaselinePower, SteadyState};
 use super::reference::ReferenceConfig;
 
 /// What happens when other processes use the GPUs whose energy is counted.
@@ -53,6 +54,15 @@ pub struct MetricsConfig {
     /// Indices in `backend.device_ids` beyond the last GPU are left out with a caution; where none is left, the first GPU
     /// is taken.
     pub skip_missing_gpus: bool,
+    /// What net energy is net of: `model_loaded`, `context` or `bare`. Gross energy stays the headline.
+    pub baseline: Baseline,
+    /// Idle power in watts by part (`gpu`, `cpu`, `ram`) that is known from elsewhere, instead of what this run's idle phases
+    /// say. Marked as assumed.
+    pub baseline_power_w: BaselinePower,
+    /// Which part of the measurement is reported as steady, beside the whole: `full_load`, `ml_energy` or `none`.
+    pub steady_state: SteadyState,
+    /// Requests in a full batch, for `steady_state: ml_energy`. Default: as many as the load keeps in flight.
+    pub max_num_seqs: Option<u32>,
     /// Seconds between reads of a sensor that has no better cadence of its own.
     pub sample_period_s: f64,
     /// Thermal design power of one processor in watts, for the CPU load model. Default: the table's.
@@ -91,6 +101,10 @@ impl Default for MetricsConfig {
             server_is_local: None,
             device_isolation: None,
             skip_missing_gpus: false,
+            baseline: Baseline::default(),
+            baseline_power_w: BaselinePower::default(),
+            steady_state: SteadyState::default(),
+            max_num_seqs: None,
             sample_period_s: 1.0,
             cpu_tdp_w: None,
             ram_power_w: None,

@@ -4,6 +4,7 @@ pub mod attribution;
 pub mod backend;
 pub mod load;
 pub mod metrics;
+pub mod protocol;
 pub mod reference;
 pub mod reporter;
 pub mod scenario;

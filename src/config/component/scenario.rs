@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::load::LoadConfig;
+use super::protocol::{Repetitions, SteadyLimits, WarmupMode};
 use super::{BoolOrText, TextList};
 
 /// The dataset of generated prompts.
@@ -47,12 +48,28 @@ pub struct ScenarioConfig {
     /// Seconds to measure at least: requests leave until this time has passed and `iterations` are done.
     /// Default: no such time.
     pub duration_s: Option<f64>,
+    /// How often the measurement is repeated, each time with the same requests (generated prompts are new each time):
+    /// a number, or `{target_relative_ci: 0.01, min: 5, max: 30}` for as often as an interval of plus or minus 1 % takes.
+    pub repetitions: Repetitions,
+    /// Between repetitions nothing is sent for a random time, uniform from 0 to so many seconds, so that they meet the
+    /// sensors at different points of their cadence. Default: the longest update period of the counted sensors that
+    /// measure.
+    pub phase_shift_s: Option<f64>,
+    /// Seed of those times.
+    pub phase_shift_seed: u64,
+    /// When warm-up ends: `fixed`, after the rounds below, or `until_steady`.
+    pub warmup: WarmupMode,
+    /// What counts as steady, for `warmup: until_steady`.
+    pub steady_limits: SteadyLimits,
     /// Rounds of warm-up requests at the measured concurrency, before the measurement. 0 for none.
     pub warmup_rounds: u32,
     /// Further rounds of warm-up that generate two tokens a request, as optimum-benchmark's do.
     pub warmup_runs: u32,
     /// Seconds of idling before and after, to know the baseline.
     pub idle_s: f64,
+    /// Seconds of idling before the model is loaded, where this program loads it; with `metrics.baseline: bare` also after
+    /// it is gone again. Default: as `idle_s`.
+    pub idle_bare_s: Option<f64>,
     /// Deadline of one request in seconds.
     pub request_timeout_s: f64,
     /// Attempts beyond the first, for connection errors, 429 and 503 before the first byte.
@@ -82,9 +99,15 @@ impl Default for ScenarioConfig {
             load: LoadConfig::default(),
             iterations: None,
             duration_s: None,
+            repetitions: Repetitions::default(),
+            phase_shift_s: None,
+            phase_shift_seed: 42,
+            warmup: WarmupMode::default(),
+            steady_limits: SteadyLimits::default(),
             warmup_rounds: 1,
             warmup_runs: 0,
             idle_s: 3.0,
+            idle_bare_s: None,
             request_timeout_s: 600.0,
             max_retries: 3,
             retry_backoff_s: 0.5,
