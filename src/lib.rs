@@ -19,4 +19,6 @@ pub mod record;
 pub mod registry;
 pub mod report;
 pub mod run;
+pub mod sensor_model;
+pub mod trace;
 pub mod units;

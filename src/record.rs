@@ -174,6 +174,17 @@ pub struct DeviceRef {
     pub name: String,
 }
 
+/// How late a sensor shows what happened: fitted on recordings of known work, never assumed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SensorTiming {
+    /// What happens at a moment is seen this much later.
+    pub lag_s: Seconds,
+    /// One standard uncertainty of the moment at which an edge of the load is seen, the lag's own included.
+    pub jitter_s: Seconds,
+    /// What it was fitted on.
+    pub source: String,
+}
+
 /// One channel of a meter: what it measures and how far it can be trusted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SensorInfo {
@@ -209,6 +220,9 @@ pub struct SensorInfo {
     pub systematic_relative: Option<f64>,
     /// Who says so.
     pub systematic_source: Option<String>,
+    /// How late it shows what happened, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timing: Option<SensorTiming>,
     /// The machine it sits in, where that is not the one that drives the load: host name of a remote meter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,

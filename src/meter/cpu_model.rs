@@ -218,6 +218,7 @@ fn model_sensor(tdp: &Tdp, period: Seconds) -> SensorInfo {
             }
             .to_owned(),
         ),
+        timing: None,
         host: None,
     }
 }
@@ -242,6 +243,7 @@ fn utilization_sensor(root: &str, period: Seconds) -> SensorInfo {
         wrap_at: None,
         systematic_relative: None,
         systematic_source: None,
+        timing: None,
         host: None,
     }
 }

@@ -463,6 +463,8 @@ impl Facts {
             wrap_at: None,
             systematic_relative: is_energy.then_some(self.generation.relative),
             systematic_source: is_energy.then(|| self.generation.source.to_owned()),
+            timing: crate::sensor_model::nvidia_timing(&self.gpu.name, quantity)
+                .filter(|_| channel != Channel::PowerUsage),
             host: None,
         }
     }

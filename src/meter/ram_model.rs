@@ -175,6 +175,7 @@ fn power_sensor() -> SensorInfo {
         wrap_at: None,
         systematic_relative: None,
         systematic_source: None,
+        timing: None,
         host: None,
     }
 }

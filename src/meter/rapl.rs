@@ -254,6 +254,7 @@ fn describe(zone: &Zone, index: usize, wrap_at: Option<f64>, period: Seconds) ->
         wrap_at,
         systematic_relative: relative,
         systematic_source: Some(source.to_owned()),
+        timing: None,
         host: None,
     }
 }

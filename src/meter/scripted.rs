@@ -91,6 +91,7 @@ pub fn sensor(name: &str, component: Component, quantity: Quantity, period: Seco
         wrap_at: None,
         systematic_relative: Some(0.05),
         systematic_source: Some("script".to_owned()),
+        timing: None,
         host: None,
     }
 }

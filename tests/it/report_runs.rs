@@ -214,6 +214,7 @@ fn sensors() -> Vec<SensorInfo> {
         wrap_at: None,
         systematic_relative: Some(0.05),
         systematic_source: Some("arXiv 2312.02741".to_owned()),
+        timing: None,
         host: None,
     };
     let gpu_power = SensorInfo {
@@ -238,6 +239,7 @@ fn sensors() -> Vec<SensorInfo> {
         sample_period_s: Seconds(1.0),
         systematic_relative: None,
         systematic_source: None,
+        timing: None,
         host: None,
         ..gpu_counter.clone()
     };

@@ -46,6 +46,13 @@ pub(crate) const ROOMS: &[Room] = &[
         never: "rooms (of clock only the anchor, a value)",
         banned: &["tokio", "hyper", "std::net"],
     },
+    Room { name: "sensor_model", may: &["record", "units"], never: "rooms", banned: NO_IO },
+    Room {
+        name: "trace",
+        may: &["sensor_model", "record", "units", "error"],
+        never: "rooms",
+        banned: NO_IO,
+    },
     Room {
         name: "config",
         may: &["units", "error", "hydra_compose"],
@@ -84,7 +91,7 @@ pub(crate) const ROOMS: &[Room] = &[
     },
     Room {
         name: "meter",
-        may: &[CONFIG_COMPONENT, "record", "units", "clock", "error"],
+        may: &[CONFIG_COMPONENT, "sensor_model", "trace", "record", "units", "clock", "error"],
         never: "backend, load, analysis",
         banned: &[],
     },

@@ -25,6 +25,7 @@ fn sensor(quantity: Quantity, update_s: Option<f64>, sample_s: f64) -> SensorInf
         wrap_at: None,
         systematic_relative: Some(0.05),
         systematic_source: None,
+        timing: None,
         host: None,
     }
 }
