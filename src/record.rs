@@ -4,6 +4,10 @@
 //! manifest. Line files (`requests.jsonl`, `samples.jsonl`, `events.jsonl`) are appended a whole line at
 //! a time, so after a crash only the last line can be torn: the reader drops and counts it.
 
+mod command;
+pub mod reference;
+mod scope;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -16,9 +20,10 @@ use serde_json::Value;
 use crate::clock::Anchor;
 use crate::units::{GramsPerKwh, Nanos, Seconds};
 
-pub mod reference;
-
 use reference::{Gain, ReferenceTrace};
+
+pub use command::{CommandExit, CommandInfo, CommandRun};
+pub use scope::{CpuScope, Whose};
 
 /// Version of every format in this file; a reader refuses a newer major.
 pub const RECORD_VERSION: u32 = 1;
@@ -490,6 +495,14 @@ pub enum Event {
         /// How that was decided.
         why: String,
     },
+    /// A run of the measured command has ended.
+    CommandEnd {
+        /// How it went.
+        #[serde(flatten)]
+        run: CommandRun,
+        /// Warm-up or measured.
+        phase: Phase,
+    },
     /// The run stops before its end.
     Stopped {
         /// Why.
@@ -509,6 +522,8 @@ pub enum StopReason {
     ConsecutiveFailures,
     /// Records could no longer be written.
     RecordsFailed,
+    /// The measured command failed, and its failures were not to be ignored.
+    CommandFailed,
 }
 
 /// Something that the reader of a figure should know; shown by the terminal, kept in the report.
@@ -674,6 +689,12 @@ pub struct Manifest {
     pub carbon: CarbonBasis,
     /// Requests that the plan means to measure.
     pub planned_requests: u64,
+    /// Whose CPU energy is counted and whose share is known; null in folders of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_scope: Option<CpuScope>,
+    /// The command whose energy is measured, where it is one instead of requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<CommandInfo>,
     /// Known before the first request.
     pub warnings: Vec<Warning>,
     /// Gains of sensors that were known before the run; readings are kept raw, the analysis applies them.

@@ -212,7 +212,8 @@ fn between_sendings(
     let mut sum = Joules::ZERO;
     for channel in parts.iter().flat_map(|part| metering.counted(*part)) {
         let curve = channel.curve.as_ref().map_err(ToString::to_string)?;
-        sum += curve.share(slice).map_err(|reason| reason.to_string())?;
+        let whole = curve.share(slice).map_err(|reason| reason.to_string())?;
+        sum += whole * metering.counted_part(channel.info.component, slice)?;
     }
     Ok(sum)
 }

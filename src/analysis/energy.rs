@@ -1,12 +1,15 @@
 //! Energy by device, by part of the machine and in total, gross and net.
 
-use crate::record::{Component, Phase, Quantity, RunRecords, SampleRecord, SensorInfo, Source};
+use crate::record::{
+    Component, Phase, Quantity, RunRecords, SampleRecord, SensorInfo, Source, Whose,
+};
 use crate::units::{Joules, Seconds, Watts};
 
 use super::findings::{
     Account, ComponentEnergy, CrossCheck, DeviceEnergy, EnergyFindings, Figure, Machine,
     Observation, SensorFindings, Total, Uncertainty,
 };
+use super::scope::{CpuShare, Shares};
 use super::stats;
 use super::window::{Curve, Energy, NoEnergy, Window};
 
@@ -35,6 +38,8 @@ pub struct Metering<'a> {
     pub window: Option<Window>,
     idle_before: Option<Window>,
     idle_after: Option<Window>,
+    /// Whose processor time it was.
+    pub shares: Shares,
 }
 
 /// Energy that is known, or why it is not.
@@ -69,6 +74,7 @@ impl<'a> Metering<'a> {
             window,
             idle_before: phase(Phase::IdleBefore),
             idle_after: phase(Phase::IdleAfter),
+            shares: Shares::of(records),
         }
     }
 
@@ -90,10 +96,35 @@ impl<'a> Metering<'a> {
         )
     }
 
-    /// The worst source among the counted sensors of a part; none without sensors.
+    /// The worst source among the counted sensors of a part; none without sensors. A share is a model's.
     #[must_use]
     pub fn source(&self, component: Component) -> Option<Source> {
-        self.counted(component).iter().map(|channel| channel.info.source).max()
+        let worst = self.counted(component).iter().map(|channel| channel.info.source).max();
+        if self.is_shared(component) { worst.max(worst.map(|_| Source::Modelled)) } else { worst }
+    }
+
+    /// Whether only a part of this component's energy is counted: the server's.
+    fn is_shared(&self, component: Component) -> bool {
+        let scope = self.records.manifest.cpu_scope.as_ref();
+        component == Component::Cpu && scope.is_some_and(|scope| scope.counted != Whose::Machine)
+    }
+
+    /// The factor by which energy of a component counts in a window: 1, or the server's share of the CPU's.
+    ///
+    /// # Errors
+    /// In words, where the share is not known.
+    pub fn counted_part(&self, component: Component, window: Window) -> Result<f64, String> {
+        if self.is_shared(component) { Ok(self.shares.share(window)?.0) } else { Ok(1.0) }
+    }
+
+    /// The server's share of the CPU energy of the measured window.
+    #[must_use]
+    pub fn cpu_share(&self) -> Option<CpuShare> {
+        if self.counted(Component::Cpu).is_empty() {
+            return None;
+        }
+        let cpu = self.known_window().and_then(|window| self.whole(Component::Cpu, window));
+        Some(self.shares.finding(self.records.manifest.cpu_scope.as_ref(), self.window, &cpu))
     }
 
     /// Energy of parts over a window: every counted sensor of them, or why not.
@@ -103,15 +134,20 @@ impl<'a> Metering<'a> {
     pub fn energy_of(&self, components: &[Component], window: Window) -> Known {
         let mut sum = Energy::ZERO;
         for component in components {
-            let channels = self.counted(*component);
-            if channels.is_empty() {
-                return Err(format!("{} is counted but has no sensor", component.as_str()));
-            }
-            for channel in channels {
-                sum = sum.plus(channel.energy(window)?);
-            }
+            let whole = self.whole(*component, window)?;
+            let shared = self.is_shared(*component);
+            sum = sum.plus(if shared { self.shares.part(whole, window)? } else { whole });
         }
         Ok(sum)
+    }
+
+    /// Energy of a part with everything that ran there.
+    fn whole(&self, component: Component, window: Window) -> Known {
+        let channels = self.counted(component);
+        if channels.is_empty() {
+            return Err(format!("{} is counted but has no sensor", component.as_str()));
+        }
+        channels.iter().try_fold(Energy::ZERO, |sum, channel| Ok(sum.plus(channel.energy(window)?)))
     }
 
     /// The parts counted, those measured or those not.
@@ -148,7 +184,11 @@ impl<'a> Metering<'a> {
     }
 
     fn component(&self, component: Component) -> ComponentEnergy {
-        let (counted, what) = self.scope(component);
+        let (counted, mut what) = self.scope(component);
+        if self.is_shared(component) {
+            let who = self.records.manifest.cpu_scope.as_ref().and_then(|scope| scope.who.clone());
+            what = format!("{what}; of it the share of {}", who.unwrap_or_default());
+        }
         let account = if counted { self.account(&[component]) } else { unknown_account(&what) };
         let devices = self.counted(component).iter().map(|channel| self.device(channel)).collect();
         ComponentEnergy { component, counted, what, account, devices }

@@ -13,6 +13,7 @@ use crate::record::{
     HostInfo, Phase, Quantity, SensorInfo, Source, StopReason, TokenSource, Warning,
 };
 
+use super::scope::CpuShare;
 use super::stats::Summary;
 
 /// Version of the report's format; raised when a field changes its meaning or goes away.
@@ -533,6 +534,9 @@ pub struct Findings {
     pub energy: EnergyFindings,
     /// Energy of the machine that sent the requests, when the model runs elsewhere; null otherwise.
     pub client_energy: Option<EnergyFindings>,
+    /// The server's share of the CPU energy; null where no CPU energy is counted.
+    #[serde(default)]
+    pub cpu_share: Option<CpuShare>,
     /// Energy over what it bought.
     pub efficiency: Efficiency,
     /// Emissions.

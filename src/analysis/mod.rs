@@ -11,6 +11,7 @@ pub mod energy;
 pub mod findings;
 pub mod inference;
 pub mod latency;
+pub mod scope;
 pub mod stats;
 pub mod student;
 pub mod window;
@@ -93,6 +94,7 @@ pub fn analyse(records: &RunRecords) -> Findings {
         emissions: efficiency::emissions(&energy, &manifest.carbon, &counts),
         phases: phases(records, &metering),
         observations: metering.observations(),
+        cpu_share: metering.cpu_share(),
         config: manifest.config.clone(),
         run,
         counts,
@@ -296,6 +298,7 @@ fn incomplete(stop: Option<StopReason>, finished: bool, counts: &Counts) -> Opti
         Some(StopReason::RecordsFailed) => {
             Some(format!("its records could not be written; {sent}"))
         }
+        Some(StopReason::CommandFailed) => Some("the command failed".to_owned()),
         None if !finished => Some(format!("its records end in the middle; {sent}")),
         None if counts.not_sent > 0 => Some(sent),
         None => None,

@@ -6,6 +6,7 @@
 
 pub mod calibration;
 pub mod cpu_model;
+pub mod cpu_time;
 mod inventory;
 pub mod nvml;
 mod procfs;
@@ -42,7 +43,7 @@ pub struct MeterEntry {
 /// The meters of this library, in order of preference within a component.
 #[must_use]
 pub fn entries() -> Vec<MeterEntry> {
-    vec![nvml::ENTRY, rapl::ENTRY, cpu_model::ENTRY, ram_model::ENTRY]
+    vec![nvml::ENTRY, rapl::ENTRY, cpu_model::ENTRY, cpu_time::ENTRY, ram_model::ENTRY]
 }
 
 /// Why a read failed.

@@ -55,6 +55,25 @@ pub(super) fn cpu_ticks(root: &str) -> Result<CpuTicks, MeterError> {
         .ok_or_else(|| MeterError::new(format!("{root}/stat has no line of processor times")))
 }
 
+/// Seconds of processor time that programs have used since boot, on all logical processors together.
+pub(super) fn machine_time(root: &str) -> Result<f64, MeterError> {
+    parse_busy(&read(root, "stat")?)
+        .map(seconds)
+        .ok_or_else(|| MeterError::new(format!("{root}/stat has no line of processor times")))
+}
+
+/// Ticks a second of the times in `/proc`.
+#[expect(clippy::cast_precision_loss, reason = "it is 100")]
+pub(super) fn ticks_per_second() -> f64 {
+    rustix::param::clock_ticks_per_second().max(1) as f64
+}
+
+/// Ticks as seconds.
+#[expect(clippy::cast_precision_loss, reason = "ticks since boot are far below 2^53")]
+pub(super) fn seconds(ticks: u64) -> f64 {
+    ticks as f64 / ticks_per_second()
+}
+
 pub(super) fn cpu_info(root: &str) -> Result<CpuInfo, MeterError> {
     Ok(parse_cpuinfo(&read(root, "cpuinfo")?))
 }
@@ -79,6 +98,17 @@ fn parse_stat(text: &str) -> Option<CpuTicks> {
     let iowait = ticks.get(4).copied().unwrap_or(0);
     let total = ticks.iter().try_fold(0_u64, |sum, ticks| sum.checked_add(*ticks))?;
     Some(CpuTicks { busy: total - idle - iowait, total })
+}
+
+/// Time in which programs ran here: user, nice, system, irq, softirq. Stolen time went to other machines, and
+/// no process has it.
+fn parse_busy(text: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix("cpu "))?;
+    let ticks: Vec<u64> =
+        line.split_ascii_whitespace().take(7).map(str::parse).collect::<Result<_, _>>().ok()?;
+    let [user, nice, system, _idle, ..] = ticks[..] else { return None };
+    let interrupts = ticks.iter().skip(5);
+    [user, nice, system].iter().chain(interrupts).try_fold(0_u64, |sum, t| sum.checked_add(*t))
 }
 
 fn parse_cpuinfo(text: &str) -> CpuInfo {
@@ -118,6 +148,12 @@ mod tests {
     fn guest_time_is_not_counted_twice_and_stolen_time_is_busy() {
         let text = "cpu  100 0 20 70 5 1 2 2 90 10\ncpu0 1 2 3 4\n";
         assert_eq!(parse_stat(text), Some(CpuTicks { busy: 125, total: 200 }));
+    }
+
+    #[test]
+    fn time_in_use_holds_neither_waiting_nor_stolen_time() {
+        assert_eq!(parse_busy("cpu  100 1 20 70 5 2 3 50 90 10\n"), Some(126));
+        assert_eq!(parse_busy("cpu  100 1\n"), None);
     }
 
     #[test]

@@ -101,24 +101,34 @@ impl Sampler {
     /// All sensors are due at once; each keeps its own period from its first read on.
     #[must_use]
     pub fn new(meters: Vec<Box<dyn Meter>>) -> Self {
-        let mut sensors = Vec::new();
-        let mut channels = Vec::new();
-        for (meter, opened) in meters.iter().enumerate() {
-            for (sensor, info) in opened.sensors().iter().enumerate() {
-                channels.push(Channel {
-                    meter,
-                    sensor,
-                    schedule: Schedule::new(info.sample_period_s),
-                    chase: None,
-                    failures: 0,
-                    live: Live::default(),
-                });
-                sensors.push(info.clone());
-            }
+        let mut sampler = Self {
+            meters: Vec::new(),
+            sensors: Vec::new(),
+            channels: Vec::new(),
+            order: Vec::new(),
+        };
+        for meter in meters {
+            sampler.add(meter);
         }
-        let mut order: Vec<usize> = (0..channels.len()).collect();
-        order.sort_by_key(|position| channels[*position].schedule.period_ns);
-        Self { meters, sensors, channels, order }
+        sampler
+    }
+
+    /// One more meter; its sensors come after all others and are due at once.
+    pub fn add(&mut self, opened: Box<dyn Meter>) {
+        for (sensor, info) in opened.sensors().iter().enumerate() {
+            self.channels.push(Channel {
+                meter: self.meters.len(),
+                sensor,
+                schedule: Schedule::new(info.sample_period_s),
+                chase: None,
+                failures: 0,
+                live: Live::default(),
+            });
+            self.sensors.push(info.clone());
+        }
+        self.meters.push(opened);
+        self.order = (0..self.channels.len()).collect();
+        self.order.sort_by_key(|position| self.channels[*position].schedule.period_ns);
     }
 
     /// Every sensor, in the order to which [`SampleRecord::sensor`] refers.
@@ -159,7 +169,8 @@ impl Sampler {
     /// change (0.3 s at most). `false` gives that up.
     pub fn set_edge(&mut self, on: bool) {
         for (channel, info) in self.channels.iter_mut().zip(&self.sensors) {
-            let counts = info.counted || info.quantity == Quantity::EnergyCounter;
+            let counts = info.counted
+                || matches!(info.quantity, Quantity::EnergyCounter | Quantity::CpuTime);
             channel.chase =
                 (on && counts).then_some(Chase { due: Nanos(0), began: None, first_value: None });
         }

@@ -434,6 +434,7 @@ const fn stop_word(reason: StopReason) -> &'static str {
         StopReason::Interrupted => "interrupted",
         StopReason::ConsecutiveFailures => "consecutive_failures",
         StopReason::RecordsFailed => "records_failed",
+        StopReason::CommandFailed => "command_failed",
     }
 }
 

@@ -1,14 +1,18 @@
 //! Reads the meters on a thread of its own while the run goes on.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use super::journal::{Journal, Line};
 use super::progress::Live;
 use crate::clock;
-use crate::meter::{LiveComponent, Sampler};
+use crate::meter::{LiveComponent, Meter, Sampler};
 use crate::record::SampleRecord;
+
+/// A read that takes longer than this is not waited for: a lost GPU must not hold up a run for good.
+const LONGEST_LOOK: Duration = Duration::from_secs(2);
 
 /// The meter thread's handle.
 pub(super) struct Metering {
@@ -29,8 +33,19 @@ impl Gauge {
 struct Shared {
     stop: AtomicBool,
     edge: AtomicBool,
+    /// Meters that came while the run went on.
+    added: Mutex<Vec<Box<dyn Meter>>>,
+    looks: Mutex<Looks>,
+    looked: Condvar,
     outlet: Mutex<Outlet>,
     live: Mutex<Live>,
+}
+
+/// Readings that someone waits for.
+#[derive(Debug, Clone, Copy, Default)]
+struct Looks {
+    asked: u64,
+    done: u64,
 }
 
 /// Where samples go: until the run folder exists they wait.
@@ -45,6 +60,9 @@ impl Metering {
         let shared = Arc::new(Shared {
             stop: AtomicBool::new(false),
             edge: AtomicBool::new(true),
+            added: Mutex::new(Vec::new()),
+            looks: Mutex::new(Looks::default()),
+            looked: Condvar::new(),
             outlet: Mutex::new(Outlet::Waiting(Vec::new())),
             live: Mutex::new(Live::default()),
         });
@@ -70,6 +88,31 @@ impl Metering {
         self.thread.thread().unpark();
     }
 
+    /// The same, and waits until everything that counts has been read once.
+    pub(super) fn look(&self) {
+        // In this order: whoever sees the question sees the edge too.
+        self.shared.edge.store(true, Ordering::SeqCst);
+        let asked = {
+            let mut looks = lock(&self.shared.looks);
+            looks.asked += 1;
+            looks.asked
+        };
+        self.thread.thread().unpark();
+        let pending = |looks: &mut Looks| looks.done < asked;
+        // A panic or a long read of the meter thread ends the wait too; the samples tell what is missing.
+        drop(self.shared.looked.wait_timeout_while(
+            lock(&self.shared.looks),
+            LONGEST_LOOK,
+            pending,
+        ));
+    }
+
+    /// One more meter, whose sensors come after those that are there.
+    pub(super) fn add(&self, meter: Box<dyn Meter>) {
+        lock(&self.shared.added).push(meter);
+        self.thread.thread().unpark();
+    }
+
     /// A view of power now and energy so far, for whoever shows it.
     pub(super) fn gauge(&self) -> Gauge {
         Gauge(Arc::clone(&self.shared))
@@ -89,12 +132,15 @@ impl Shared {
     fn read_until_stopped(&self, sampler: &mut Sampler) {
         let mut samples = Vec::new();
         while !self.stop.load(Ordering::Relaxed) {
+            lock(&self.added).drain(..).for_each(|meter| sampler.add(meter));
+            let asked = lock(&self.looks).asked;
             if self.edge.swap(false, Ordering::Relaxed) {
                 sampler.set_edge(true);
                 sampler.mark();
             }
             sampler.poll(clock::now, &mut samples);
             self.hand_over(&mut samples);
+            self.answer(asked);
             *lock(&self.live) = sum(&sampler.live());
             std::thread::park_timeout(sampler.next_due().since(clock::now()).into());
         }
@@ -102,6 +148,12 @@ impl Shared {
         sampler.set_edge(true);
         sampler.poll(clock::now, &mut samples);
         self.hand_over(&mut samples);
+    }
+
+    /// Whoever waits for a reading may go on.
+    fn answer(&self, asked: u64) {
+        lock(&self.looks).done = asked;
+        self.looked.notify_all();
     }
 
     fn hand_over(&self, samples: &mut Vec<SampleRecord>) {

@@ -4,6 +4,7 @@
 //! through the phases: load (the backend gets ready), idle, warm-up, measure, idle. Meters are read from
 //! before loading until after the last phase, on a thread of their own; records are written by another.
 
+mod command;
 mod control;
 mod driver;
 mod folder;
@@ -14,6 +15,7 @@ mod metering;
 mod prepare;
 mod progress;
 mod recorder;
+mod scope;
 mod ticker;
 
 use std::path::PathBuf;
@@ -21,6 +23,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+pub use command::{CommandEnd, CommandError, CommandJob, CommandOptions, Output, measure};
 pub use folder::Folder;
 pub use journal::JournalError;
 pub use prepare::{Prepared, open_request, prepare};
@@ -35,7 +38,8 @@ use crate::error::Problem;
 use crate::meter::Sampler;
 use crate::plan::{PlannedPhase, SHORT_TOKENS, Work};
 use crate::record::{
-    BackendInfo, Event, EventRecord, Manifest, Phase, RECORD_VERSION, StopReason, Warning, files,
+    BackendInfo, CpuScope, Event, EventRecord, Manifest, Phase, RECORD_VERSION, StopReason,
+    Warning, files,
 };
 use crate::units::{Nanos, Seconds};
 use control::{Control, SignalGuard, Stopped};
@@ -83,6 +87,9 @@ pub enum RunError {
     /// Other processes are on the GPUs, and the config forbids it.
     #[error("{}", .0.message)]
     NotIsolated(Problem),
+    /// The share of the machine that the config asks for cannot be known.
+    #[error("{}", .0.message)]
+    Scope(Problem),
     /// Ctrl-C before anything was measured.
     #[error("interrupted before anything was measured")]
     Interrupted,
@@ -105,7 +112,7 @@ impl RunError {
     pub fn problem(&self) -> Problem {
         match self {
             Self::Backend(error) => error.problem("backend"),
-            Self::NotIsolated(problem) => problem.clone(),
+            Self::NotIsolated(problem) | Self::Scope(problem) => problem.clone(),
             Self::Folder { path, .. } => Problem::new(path, self.to_string())
                 .hint("set output_dir to a folder that can be written"),
             Self::Interrupted | Self::System(_) => Problem::new("run", self.to_string()),
@@ -175,7 +182,15 @@ async fn execute_here(mut prepared: Prepared, options: Options) -> Result<RunEnd
     };
     let loaded = clock::now();
 
-    let manifest = manifest(&mut prepared, backend, anchor, options.git_commit.clone());
+    let scope = match scope::find(&prepared.config.metrics, &backend) {
+        Ok(found) => found.begin(&mut prepared, &metering),
+        Err(problem) => {
+            ticker.stop();
+            metering.stop();
+            return Err(RunError::Scope(problem));
+        }
+    };
+    let manifest = manifest(&mut prepared, backend, scope, anchor, options.git_commit.clone());
     for warning in &manifest.warnings {
         options.observer.warning(warning);
     }
@@ -336,6 +351,7 @@ fn event_at(at_ns: Nanos, event: Event) -> Line {
 fn manifest(
     prepared: &mut Prepared,
     backend: BackendInfo,
+    scope: CpuScope,
     anchor: Anchor,
     git_commit: Option<String>,
 ) -> Manifest {
@@ -356,9 +372,11 @@ fn manifest(
         dataset: prepared.dataset.clone(),
         sensors: prepared.inventory.sensors.clone(),
         scope: prepared.inventory.scope.clone(),
-        boundary: prepared.inventory.boundary.clone(),
+        boundary: scope::boundary(&prepared.inventory.boundary, &scope),
         carbon: prepared.carbon.clone(),
         planned_requests: prepared.plan.measured_requests,
+        cpu_scope: Some(scope),
+        command: None,
         warnings,
         gains: prepared.gains.clone(),
     }

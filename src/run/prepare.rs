@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::{Lent, host};
 use crate::backend::Backend;
 use crate::carbon;
+use crate::config::component::metrics::MetricsConfig;
 use crate::config::component::scenario::ScenarioConfig;
 use crate::config::{BenchmarkConfig, Environment, Note};
 use crate::dataset::hub::HubEnv;
@@ -60,7 +61,7 @@ pub fn prepare(
     let backend = keep(build_backend(&config, registry, environment), &mut problems);
     let mut inventory = meter::open_all(&registry.meters, &open_request(&config, environment));
     add(&mut problems, std::mem::take(&mut inventory.problems));
-    let gains = keep(gains(&config, environment, &inventory), &mut problems);
+    let gains = keep(gains(&config.metrics, environment, &inventory), &mut problems);
     let (Some(found), Some(carbon), Some(backend), Some(gains), true) =
         (found, carbon, backend, gains, problems.0.is_empty())
     else {
@@ -87,12 +88,12 @@ pub fn prepare(
 }
 
 /// Gains of the sensors of this run, from the calibrations that are kept.
-fn gains(
-    config: &BenchmarkConfig,
+pub(super) fn gains(
+    metrics: &MetricsConfig,
     environment: &Environment,
     inventory: &Inventory,
 ) -> Result<Vec<Gain>, Problems> {
-    let configured = config.metrics.calibrations.as_deref();
+    let configured = metrics.calibrations.as_deref();
     let Some(path) = calibration::path(configured, &|name| environment.var(name)) else {
         return Ok(Vec::new());
     };

@@ -176,6 +176,8 @@ fn manifest() -> Manifest {
             pue: 1.2,
         },
         planned_requests: 3,
+        cpu_scope: None,
+        command: None,
         warnings: Vec::new(),
         gains: Vec::new(),
     }

@@ -261,9 +261,9 @@ fn outcome(end: &RunEnd, findings: &Findings, reported: bool) -> (End, Exit) {
     match end.stopped {
         Some(StopReason::Interrupted) => (End::Interrupted, Exit::Interrupted),
         _ if counts.succeeded == 0 => (End::Failed, Exit::RunFailed),
-        Some(StopReason::ConsecutiveFailures | StopReason::RecordsFailed) => {
-            (End::WithFailures, Exit::WithFailures)
-        }
+        Some(
+            StopReason::ConsecutiveFailures | StopReason::RecordsFailed | StopReason::CommandFailed,
+        ) => (End::WithFailures, Exit::WithFailures),
         None if counts.failed > 0 || !reported || end.isolation.is_some() => {
             (End::WithFailures, Exit::WithFailures)
         }

@@ -19,6 +19,31 @@ pub enum DeviceIsolation {
     Kill,
 }
 
+/// Whose part of the CPU energy is counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// All of it, of whatever runs on the machine; the share of the server's processes stands beside.
+    #[default]
+    Machine,
+    /// The share of the server's processes, by processor time.
+    Process,
+    /// The share of the server's control group (container), by processor time.
+    Cgroup,
+}
+
+impl Scope {
+    /// The word of the config.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Machine => "machine",
+            Self::Process => "process",
+            Self::Cgroup => "cgroup",
+        }
+    }
+}
+
 /// What is metered and how emissions are counted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -46,6 +71,14 @@ pub struct MetricsConfig {
     pub cpu: bool,
     /// Count RAM energy.
     pub ram: bool,
+    /// Whose CPU energy: `machine`, or the share of the server's `process` tree or `cgroup` by processor time, which is a model.
+    /// GPUs and memory are counted whole in any case.
+    pub scope: Scope,
+    /// Process of the server. Default: the one that listens on its port, where that is on this machine and may be seen.
+    pub server_pid: Option<u32>,
+    /// Control group of the server, as a path below the root of control groups: `system.slice/docker-ID.scope`.
+    /// Default: the group of the server's process.
+    pub server_cgroup: Option<String>,
     /// The server runs on this machine, though its address does not show it (or does not, though it does).
     pub server_is_local: Option<bool>,
     /// Check before the run and after it that no other process uses the selected GPUs: `error` or `warn`; `kill` warns.
@@ -98,6 +131,9 @@ impl Default for MetricsConfig {
             gpu: true,
             cpu: true,
             ram: true,
+            scope: Scope::Machine,
+            server_pid: None,
+            server_cgroup: None,
             server_is_local: None,
             device_isolation: None,
             skip_missing_gpus: false,
