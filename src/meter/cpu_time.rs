@@ -155,6 +155,7 @@ fn info(name: &str, scope: &str, method: String, period: Seconds) -> SensorInfo 
         systematic_relative: None,
         systematic_source: None,
         host: None,
+        timing: None,
     }
 }
 
