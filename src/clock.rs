@@ -8,12 +8,18 @@ use rustix::time::{ClockId, clock_gettime};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::units::Nanos;
+use crate::units::{Nanos, Seconds};
 
 /// The present on the monotonic clock (`CLOCK_MONOTONIC`, shared by all processes of the machine).
 #[must_use]
 pub fn now() -> Nanos {
     Nanos(nanos(ClockId::Monotonic))
+}
+
+/// Processor time that the calling thread has used.
+#[must_use]
+pub fn thread_cpu_time() -> Seconds {
+    Nanos(nanos(ClockId::ThreadCPUTime)).since(Nanos(0))
 }
 
 /// The same instant on both clocks, within the time between the two reads (some 100 ns).

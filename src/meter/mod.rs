@@ -9,6 +9,7 @@ pub mod cpu_model;
 pub mod cpu_time;
 mod inventory;
 pub mod nvml;
+mod own_cost;
 mod procfs;
 pub mod ram_model;
 pub mod rapl;
@@ -43,7 +44,14 @@ pub struct MeterEntry {
 /// The meters of this library, in order of preference within a component.
 #[must_use]
 pub fn entries() -> Vec<MeterEntry> {
-    vec![nvml::ENTRY, rapl::ENTRY, cpu_model::ENTRY, cpu_time::ENTRY, ram_model::ENTRY]
+    vec![
+        nvml::ENTRY,
+        rapl::ENTRY,
+        cpu_model::ENTRY,
+        cpu_time::ENTRY,
+        ram_model::ENTRY,
+        own_cost::ENTRY,
+    ]
 }
 
 /// Why a read failed.

@@ -35,8 +35,8 @@ const KIND: &str = "nvml";
 const MILLI: f64 = 1e-3;
 /// Power renews about every 100 ms; twice as often and more, so that no value is missed.
 const POWER_PERIOD: Seconds = Seconds(0.05);
-/// A read of the counter spins for some 3 ms: one a second is 0.3 % of a core.
-const COUNTER_PERIOD: Seconds = Seconds(1.0);
+/// A read of the counter spins for some 4 ms: one every other second is 0.2 % of a core.
+const COUNTER_PERIOD: Seconds = Seconds(2.0);
 /// What seldom changes is read as seldom.
 const RARE_PERIOD: Seconds = Seconds(5.0);
 const BOARD: &str = "whole board with its memory";

@@ -9,7 +9,7 @@ use super::journal::{Journal, Line};
 use super::progress::Live;
 use crate::clock;
 use crate::meter::{LiveComponent, Meter, Sampler};
-use crate::record::SampleRecord;
+use crate::record::{Event, EventRecord, SampleRecord};
 
 /// A read that takes longer than this is not waited for: a lost GPU must not hold up a run for good.
 const LONGEST_LOOK: Duration = Duration::from_secs(2);
@@ -37,6 +37,8 @@ struct Shared {
     added: Mutex<Vec<Box<dyn Meter>>>,
     looks: Mutex<Looks>,
     looked: Condvar,
+    /// The edge is one of a phase; else it is only near.
+    mark: AtomicBool,
     outlet: Mutex<Outlet>,
     live: Mutex<Live>,
 }
@@ -48,10 +50,16 @@ struct Looks {
     done: u64,
 }
 
-/// Where samples go: until the run folder exists they wait.
+/// Where records go: until the run folder exists they wait.
 enum Outlet {
-    Waiting(Vec<SampleRecord>),
+    Waiting(Waiting),
     Journal(Journal),
+}
+
+#[derive(Default)]
+struct Waiting {
+    samples: Vec<SampleRecord>,
+    events: Vec<EventRecord>,
 }
 
 impl Metering {
@@ -63,7 +71,8 @@ impl Metering {
             added: Mutex::new(Vec::new()),
             looks: Mutex::new(Looks::default()),
             looked: Condvar::new(),
-            outlet: Mutex::new(Outlet::Waiting(Vec::new())),
+            mark: AtomicBool::new(true),
+            outlet: Mutex::new(Outlet::Waiting(Waiting::default())),
             live: Mutex::new(Live::default()),
         });
         let thread = super::spawn_thread("meter", {
@@ -76,14 +85,23 @@ impl Metering {
     /// Hands over what was read so far and everything from now on.
     pub(super) fn connect(&self, journal: Journal) {
         let mut outlet = lock(&self.shared.outlet);
-        if let Outlet::Waiting(samples) = &mut *outlet {
-            journal.write(Line::Samples(std::mem::take(samples)));
+        if let Outlet::Waiting(waiting) = &mut *outlet {
+            journal.write(Line::Samples(std::mem::take(&mut waiting.samples)));
+            for event in waiting.events.drain(..) {
+                journal.write(Line::Event(event));
+            }
         }
         *outlet = Outlet::Journal(journal);
     }
 
     /// Asks for a dense look at the counters: a phase begins or ends now.
     pub(super) fn edge(&self) {
+        self.shared.mark.store(true, Ordering::Relaxed);
+        self.edge_ahead();
+    }
+
+    /// Asks for the same shortly before a phase ends.
+    pub(super) fn edge_ahead(&self) {
         self.shared.edge.store(true, Ordering::Relaxed);
         self.thread.thread().unpark();
     }
@@ -91,6 +109,7 @@ impl Metering {
     /// The same, and waits until everything that counts has been read once.
     pub(super) fn look(&self) {
         // In this order: whoever sees the question sees the edge too.
+        self.shared.mark.store(true, Ordering::SeqCst);
         self.shared.edge.store(true, Ordering::SeqCst);
         let asked = {
             let mut looks = lock(&self.shared.looks);
@@ -136,10 +155,12 @@ impl Shared {
             let asked = lock(&self.looks).asked;
             if self.edge.swap(false, Ordering::Relaxed) {
                 sampler.set_edge(true);
-                sampler.mark();
+                if self.mark.swap(false, Ordering::Relaxed) {
+                    sampler.mark();
+                }
             }
             sampler.poll(clock::now, &mut samples);
-            self.hand_over(&mut samples);
+            self.hand_over(&mut samples, sampler.take_events());
             self.answer(asked);
             *lock(&self.live) = sum(&sampler.live());
             std::thread::park_timeout(sampler.next_due().since(clock::now()).into());
@@ -147,7 +168,7 @@ impl Shared {
         // Whatever counts is read once more, so that the last phase has an end.
         sampler.set_edge(true);
         sampler.poll(clock::now, &mut samples);
-        self.hand_over(&mut samples);
+        self.hand_over(&mut samples, sampler.take_events());
     }
 
     /// Whoever waits for a reading may go on.
@@ -156,13 +177,22 @@ impl Shared {
         self.looked.notify_all();
     }
 
-    fn hand_over(&self, samples: &mut Vec<SampleRecord>) {
-        if samples.is_empty() {
-            return;
-        }
+    fn hand_over(&self, samples: &mut Vec<SampleRecord>, events: Vec<Event>) {
+        let at_ns = clock::now();
+        let events = events.into_iter().map(|event| EventRecord { at_ns, event });
         match &mut *lock(&self.outlet) {
-            Outlet::Waiting(waiting) => waiting.append(samples),
-            Outlet::Journal(journal) => journal.write(Line::Samples(std::mem::take(samples))),
+            Outlet::Waiting(waiting) => {
+                waiting.samples.append(samples);
+                waiting.events.extend(events);
+            }
+            Outlet::Journal(journal) => {
+                for event in events {
+                    journal.write(Line::Event(event));
+                }
+                if !samples.is_empty() {
+                    journal.write(Line::Samples(std::mem::take(samples)));
+                }
+            }
         }
     }
 }

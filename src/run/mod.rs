@@ -50,8 +50,10 @@ use metering::Metering;
 use progress::Counters;
 use ticker::Ticker;
 
-/// After the last phase a counter may still owe its last step: NVML's renews every 100 ms.
-const COUNTER_SETTLE: Seconds = Seconds(0.25);
+/// After the last phase a counter may still owe its last steps: NVML's renews every 100 ms, and three are caught.
+const COUNTER_SETTLE: Seconds = Seconds(0.4);
+/// So long before an end that is known the counters are looked at, so that changes lie on both sides of it.
+const COUNTER_LEAD: Seconds = Seconds(0.25);
 
 /// Where and before whom a run happens.
 pub struct Options {
@@ -165,7 +167,10 @@ pub fn execute(prepared: Prepared, options: Options) -> Result<RunEnd, RunError>
 async fn execute_here(mut prepared: Prepared, options: Options) -> Result<RunEnd, RunError> {
     let control = Control::new(prepared.config.scenario.max_consecutive_failures);
     let _signals = SignalGuard::listen(&control).map_err(RunError::System)?;
-    let metering = Metering::start(Sampler::new(std::mem::take(&mut prepared.inventory.meters)));
+    let metering = Metering::start(Sampler::with(
+        std::mem::take(&mut prepared.inventory.meters),
+        prepared.config.metrics.fine,
+    ));
     let counters = Arc::new(Counters::default());
     let ticker =
         Ticker::start(Arc::clone(&options.observer), Arc::clone(&counters), metering.gauge());
@@ -328,7 +333,11 @@ impl Phases<'_> {
         self.driver.journal.event(Event::PhaseBegin { phase, repetition: None });
         match planned.work {
             Work::Idle(time) => {
-                let _ = control.sleep(time).await;
+                let lead = Seconds(COUNTER_LEAD.0.min(time.0 / 2.0));
+                if control.sleep(time - lead).await.is_ok() {
+                    self.metering.edge_ahead();
+                    let _ = control.sleep(lead).await;
+                }
             }
             Work::Requests(requests) => self.driver.send(phase, requests, self.in_flight).await,
         }

@@ -2,7 +2,7 @@
 
 use ai_energy_benchmarks::meter::scripted::{ScriptedMeter, sensor};
 use ai_energy_benchmarks::meter::{MeterError, Sampler};
-use ai_energy_benchmarks::record::{Component, Quantity, SampleRecord, SensorInfo, Source};
+use ai_energy_benchmarks::record::{Component, Event, Quantity, SampleRecord, SensorInfo, Source};
 use ai_energy_benchmarks::units::{Joules, Nanos, Seconds, Watts};
 use ai_energy_benchmarks_testkit::meters::{Load, TestClock, failing, slow};
 use proptest::prelude::*;
@@ -43,7 +43,7 @@ fn each_sensor_keeps_its_own_cadence_beside_a_slow_one() {
         load.clone().counter(clock.clone(), Seconds(0.1), None),
     );
     let meter = ScriptedMeter::new()
-        .with(counter(1.0), slow_counter)
+        .with(SensorInfo { update_period_s: None, ..counter(1.0) }, slow_counter)
         .with(power(0.05), load.watts(clock.clone()));
     let mut sampler = Sampler::new(vec![Box::new(meter)]);
     let samples = run_until(&mut sampler, &clock, Seconds(10.0));
@@ -69,33 +69,133 @@ fn missed_ticks_are_skipped_and_the_grid_stays() {
     assert_eq!(sampler.next_due(), Nanos(900 * MS));
 }
 
-#[test]
-fn an_edge_polls_a_slow_counter_until_it_changes() {
-    let clock = TestClock::default();
-    let answers = Load::constant(Watts(100.0)).counter(clock.clone(), Seconds(0.1), None);
-    let meter = ScriptedMeter::new().with(counter(1.0), answers);
-    let mut sampler = Sampler::new(vec![Box::new(meter)]);
-    run_until(&mut sampler, &clock, Seconds(2.53));
-    sampler.set_edge(true);
-    assert!(sampler.edge_pending());
-    let samples = run_until(&mut sampler, &clock, Seconds(2.9));
-    assert!(!sampler.edge_pending());
-    let at = times(&samples, 0);
-    assert_eq!(at, [2530, 2545, 2560, 2575, 2590, 2605], "from the edge to the first change");
-    assert!(samples[4].value < samples[5].value);
+/// A counter of an H100: it steps every 100 ms on a grid of its own, and a read takes 3 ms.
+fn h100(clock: &TestClock, load: Load) -> ScriptedMeter {
+    let answers = load.counter(clock.clone(), Seconds(0.1), None);
+    ScriptedMeter::new().with(counter(2.0), slow(clock.clone(), Seconds(0.003), answers))
+}
+
+/// Spans between neighbouring reads of which the later shows a new value: (old read began, new read ended).
+fn catches(samples: &[SampleRecord]) -> Vec<(Nanos, Nanos)> {
+    let changed = |pair: &&[SampleRecord]| pair[0].value != pair[1].value;
+    let spans = samples.windows(2).filter(changed);
+    spans.map(|pair| (pair[0].before_ns, pair[1].after_ns)).collect()
+}
+
+/// Those of them that are no longer than 17 ms: a poll and the reads on both sides of it.
+fn close_catches(samples: &[SampleRecord]) -> Vec<u64> {
+    let close = |(old, new): &(Nanos, Nanos)| new.since(*old) <= Seconds(0.017);
+    catches(samples).iter().filter(|span| close(span)).map(|(_, new)| new.0 / MS).collect()
 }
 
 #[test]
-fn an_edge_gives_up_on_a_counter_that_stands_still() {
+fn the_grid_of_a_counter_is_learned_and_its_period_told() {
     let clock = TestClock::default();
-    let meter = ScriptedMeter::new().with_list(counter(1.0), [Ok(5.0)]);
-    let mut sampler = Sampler::new(vec![Box::new(meter)]);
-    run_until(&mut sampler, &clock, Seconds(0.5));
+    clock.advance(Seconds(3.037));
+    let mut sampler = Sampler::new(vec![Box::new(h100(&clock, Load::constant(Watts(300.0))))]);
     sampler.set_edge(true);
-    let samples = run_until(&mut sampler, &clock, Seconds(0.99));
+    let samples = run_until(&mut sampler, &clock, Seconds(23.0));
+    let last = sampler.take_events().pop().unwrap();
+    let Event::UpdatePeriod { sensor, period_s, uncertainty_s } = last else { panic!("{last:?}") };
+    assert_eq!(sensor, "gpu0.energy");
+    assert!((period_s.0 - 0.1).abs() <= uncertainty_s.0, "{period_s} +- {uncertainty_s}");
+    assert!(uncertainty_s < Seconds(0.001), "{uncertainty_s}");
+    assert!(samples.len() < 70, "{} reads", samples.len());
+}
+
+#[test]
+fn after_an_edge_three_changes_are_caught_close() {
+    let clock = TestClock::default();
+    clock.advance(Seconds(3.037));
+    let mut sampler = Sampler::new(vec![Box::new(h100(&clock, Load::constant(Watts(300.0))))]);
+    sampler.set_edge(true);
+    run_until(&mut sampler, &clock, Seconds(30.0));
+    for edge in [30.013, 35.55, 41.092] {
+        let quiet = run_until(&mut sampler, &clock, Seconds(edge));
+        sampler.set_edge(true);
+        assert!(sampler.edge_pending());
+        let samples = run_until(&mut sampler, &clock, Seconds(edge + 0.36));
+        assert!(!sampler.edge_pending());
+        assert_eq!(samples[0].before_ns.0 / MS, Nanos(0).offset(Seconds(edge)).0 / MS, "at once");
+        let caught = close_catches(&samples);
+        assert_eq!(caught.len(), 3, "{edge}: {caught:?}");
+        assert!(samples.len() <= 9, "{edge}: {} reads", samples.len());
+        assert!(quiet.len() < 15, "{} reads in between", quiet.len());
+    }
+}
+
+#[test]
+fn a_minute_with_eight_edges_costs_less_than_a_hundredth_of_a_core() {
+    const COUNTER_READ: f64 = 0.0042;
+    const POWER_READ: f64 = 0.000_07;
+    let clock = TestClock::default();
+    clock.advance(Seconds(1.0));
+    let load = Load::constant(Watts(90.0)).then(Nanos(13_000 * MS), Watts(690.0));
+    let meter = h100(&clock, load.clone()).with(
+        SensorInfo { update_period_s: Some(Seconds(0.1)), ..power(0.05) },
+        load.watts(clock.clone()),
+    );
+    let mut sampler = Sampler::new(vec![Box::new(meter)]);
+    let mut samples = Vec::new();
+    for edge in [1.0, 3.75, 4.0, 13.0, 31.3, 49.7, 57.75, 58.0] {
+        samples.extend(run_until(&mut sampler, &clock, Seconds(edge)));
+        sampler.set_edge(true);
+    }
+    samples.extend(run_until(&mut sampler, &clock, Seconds(61.0)));
+    let of = |sensor| f64::from(u32::try_from(times(&samples, sensor).len()).unwrap());
+    let spent = of(0) * COUNTER_READ + of(1) * POWER_READ;
+    assert!(spent < 0.6, "{spent} s: {} counter reads, {} power reads", of(0), of(1));
+    assert!(of(1) >= 1200.0, "20 Hz at least: {}", of(1));
+    let gaps = times(&samples, 0);
+    assert!(gaps.windows(2).all(|pair| pair[1] - pair[0] <= 2150), "every other second at least");
+}
+
+#[test]
+fn fine_mode_catches_every_change() {
+    let clock = TestClock::default();
+    clock.advance(Seconds(2.02));
+    let meter = h100(&clock, Load::constant(Watts(300.0)));
+    let mut sampler = Sampler::with(vec![Box::new(meter)], true);
+    run_until(&mut sampler, &clock, Seconds(5.05));
+    let samples = run_until(&mut sampler, &clock, Seconds(15.05));
+    let caught = close_catches(&samples);
+    assert_eq!(caught.len(), 100, "{caught:?}");
+}
+
+#[test]
+fn a_counter_that_stands_still_is_not_polled_for_ever() {
+    let clock = TestClock::default();
+    let meter = ScriptedMeter::new().with_list(counter(2.0), [Ok(5.0)]);
+    let mut sampler = Sampler::new(vec![Box::new(meter)]);
+    run_until(&mut sampler, &clock, Seconds(2.5));
+    sampler.set_edge(true);
+    let samples = run_until(&mut sampler, &clock, Seconds(12.0));
     assert!(!sampler.edge_pending());
     let at = times(&samples, 0);
-    assert_eq!((at[0], at[at.len() - 1]), (500, 800));
+    let polled = at.iter().take_while(|ms| **ms <= 2810).count();
+    assert_eq!(at[0], 2500);
+    assert!((28..35).contains(&polled), "{at:?}");
+    assert!(at.len() - polled <= 6, "{at:?}");
+}
+
+#[test]
+fn counters_of_any_period_and_irregular_ones_are_caught() {
+    let clock = TestClock::default();
+    for (update, least) in [(0.02, 0), (0.05, 3), (0.1, 3), (0.25, 1), (1.0, 0)] {
+        clock.advance(Seconds(7.0));
+        let start = clock.now().since(Nanos(0));
+        let answers = Load::constant(Watts(100.0)).counter(clock.clone(), Seconds(update), None);
+        let meter =
+            ScriptedMeter::new().with(counter(2.0), slow(clock.clone(), Seconds(0.003), answers));
+        let mut sampler = Sampler::new(vec![Box::new(meter)]);
+        sampler.set_edge(true);
+        run_until(&mut sampler, &clock, start + Seconds(20.013));
+        sampler.set_edge(true);
+        let samples = run_until(&mut sampler, &clock, start + Seconds(20.7));
+        assert!(catches(&samples).len() >= least, "{update}: {samples:?}");
+        let minute = run_until(&mut sampler, &clock, start + Seconds(80.0));
+        assert!(minute.len() < 120, "{update}: {} reads a minute", minute.len());
+    }
 }
 
 #[test]
@@ -152,7 +252,7 @@ fn the_live_figures_are_watts_now_and_joules_since_the_mark() {
         source: Source::Modelled,
         ..sensor("ram.model", Component::Ram, Quantity::Power, Seconds(1.0))
     };
-    let wrapping = SensorInfo { wrap_at: Some(300.0), ..counter(1.0) };
+    let wrapping = SensorInfo { wrap_at: Some(300.0), update_period_s: None, ..counter(1.0) };
     let meter = ScriptedMeter::new()
         .with(wrapping, load.clone().counter(clock.clone(), Seconds(0.1), Some(300.0)))
         .with(power(0.05), load.watts(clock.clone()))

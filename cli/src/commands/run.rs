@@ -144,8 +144,9 @@ impl Runner<'_> {
             Made(exit, Row::without_report(cell.label.clone(), end, why))
         };
         let registry = super::registry();
-        let mut prepared = match run::prepare(loaded.config.clone(), &registry, &loaded.environment)
-        {
+        let mut config = loaded.config.clone();
+        config.metrics.fine |= self.arguments.fine;
+        let mut prepared = match run::prepare(config, &registry, &loaded.environment) {
             Ok(prepared) => prepared,
             Err(problems) => {
                 let problems = loaded.locate(problems);
