@@ -13,6 +13,7 @@ use crate::record::{
     HostInfo, Phase, Quantity, SensorInfo, Source, StopReason, TokenSource, Warning,
 };
 
+use super::meter_cost::MeterCost;
 use super::scope::CpuShare;
 use super::stats::Summary;
 
@@ -551,6 +552,9 @@ pub struct Findings {
     pub cross_checks: Vec<CrossCheck>,
     /// Load, heat, clocks and memory in the measured window.
     pub observations: Vec<Observation>,
+    /// What the metering itself cost; null in reports of earlier versions.
+    #[serde(default)]
+    pub meter_cost: Option<MeterCost>,
     /// The resolved config, without secrets.
     pub config: Value,
 }

@@ -6,11 +6,13 @@
 
 pub mod calibrate;
 pub mod caution;
+mod discovered;
 pub mod efficiency;
 pub mod energy;
 pub mod findings;
 pub mod inference;
 pub mod latency;
+pub mod meter_cost;
 pub mod scope;
 pub mod stats;
 pub mod student;
@@ -51,6 +53,7 @@ pub const PROGRAM: &str = "ai-energy-benchmark";
 /// Everything that a run's records say.
 #[must_use]
 pub fn analyse(records: &RunRecords) -> Findings {
+    let records = &*discovered::discovered(records);
     let records = &*calibrate::calibrated(records);
     let manifest = &records.manifest;
     let measured: Vec<&RequestRecord> = of_phase(records, Phase::Measure);
@@ -95,6 +98,7 @@ pub fn analyse(records: &RunRecords) -> Findings {
         phases: phases(records, &metering),
         observations: metering.observations(),
         cpu_share: metering.cpu_share(),
+        meter_cost: Some(metering.own_cost(manifest.host.cpu_count)),
         config: manifest.config.clone(),
         run,
         counts,

@@ -1,6 +1,8 @@
 //! The summary for a terminal: plain text, at most 100 columns. It only makes the text; printing it is
 //! the caller's.
 
+mod meter_cost;
+
 use std::path::PathBuf;
 
 use crate::analysis::Findings;
@@ -307,6 +309,7 @@ fn headline(page: &mut Page, findings: &Findings) {
     }
     page.field("Emissions", &text);
     page.field("Boundary", &findings.boundary);
+    meter_cost::line(page, findings.meter_cost.as_ref());
 }
 
 fn cautions(page: &mut Page, findings: &Findings) {

@@ -20,4 +20,5 @@ mod openai_streams;
 mod report_files;
 mod report_findings;
 mod report_runs;
+mod report_sensors;
 mod run;

@@ -1,0 +1,71 @@
+//! What reports say about the sensors themselves.
+
+use ai_energy_benchmarks::analysis::analyse;
+use ai_energy_benchmarks::record::{
+    Component, Event, EventRecord, Quantity, RunRecords, SampleRecord, SensorInfo, Source,
+};
+use ai_energy_benchmarks::report::table;
+use ai_energy_benchmarks::units::{Nanos, Seconds};
+
+use crate::report_runs::{self as runs, CPU, GPU_COUNTER, GPU_POWER, at};
+
+/// Adds a sensor that tells how much processor time the metering took: 4 ms of each second.
+fn with_own_cost(mut records: RunRecords) -> RunRecords {
+    let info = SensorInfo {
+        name: "meter.cpu_time".to_owned(),
+        meter: "own_cost".to_owned(),
+        component: Component::Cpu,
+        device: None,
+        quantity: Quantity::CpuTime,
+        unit: "s".to_owned(),
+        counted: false,
+        ..records.manifest.sensors[GPU_COUNTER].clone()
+    };
+    let sensor = u16::try_from(records.manifest.sensors.len()).unwrap();
+    records.manifest.sensors.push(info);
+    for second in 0..=18_u32 {
+        let stamp = at(u64::from(second) * 1000);
+        records.samples.push(SampleRecord {
+            sensor,
+            before_ns: stamp,
+            after_ns: stamp,
+            value: Some(0.5 + 0.004 * f64::from(second)),
+            error: None,
+        });
+    }
+    records
+}
+
+#[test]
+fn what_the_metering_cost_stands_in_the_report() {
+    let findings = analyse(&with_own_cost(runs::run()));
+    let cost = findings.meter_cost.clone().unwrap();
+    assert!((cost.cpu_time.value.unwrap() - 0.072).abs() < 1e-9, "{cost:?}");
+    assert!((cost.share_of_core.value.unwrap() - 0.004).abs() < 1e-9, "{cost:?}");
+    let load = 0.75 * f64::from(findings.host.cpu_count);
+    let watts = CPU / load.max(1.0);
+    assert!((cost.core_power.value.unwrap() - watts).abs() < 1e-6, "{cost:?}");
+    assert!((cost.energy.value.unwrap() - 0.072 * watts).abs() < 1e-6, "{cost:?}");
+    assert_eq!(cost.energy.source, Some(Source::Modelled));
+    let text = table::render(&findings, &[]);
+    assert!(text.contains("0.40 % of a core"), "{text}");
+    let old = analyse(&runs::run()).meter_cost.unwrap();
+    assert!(old.cpu_time.value.is_none() && old.cpu_time.reason.is_some());
+}
+
+#[test]
+fn a_period_that_the_sampler_found_takes_the_place_of_the_described_one() {
+    let mut records = runs::run();
+    let sensor = records.manifest.sensors[GPU_COUNTER].name.clone();
+    records.events.push(EventRecord {
+        at_ns: Nanos(at(900).0),
+        event: Event::UpdatePeriod {
+            sensor,
+            period_s: Seconds(0.05),
+            uncertainty_s: Seconds(0.001),
+        },
+    });
+    let findings = analyse(&records);
+    assert_eq!(findings.sensors[GPU_COUNTER].info.update_period_s, Some(Seconds(0.05)));
+    assert_eq!(findings.sensors[GPU_POWER].info.update_period_s, Some(Seconds(0.1)));
+}
