@@ -4,6 +4,7 @@
 //! manifest. Line files (`requests.jsonl`, `samples.jsonl`, `events.jsonl`) are appended a whole line at
 //! a time, so after a crash only the last line can be torn: the reader drops and counts it.
 
+mod carbon;
 mod command;
 pub mod reference;
 mod scope;
@@ -18,7 +19,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::clock::Anchor;
-use crate::units::{GramsPerKwh, Nanos, Seconds};
+use crate::units::{Nanos, Seconds};
+
+pub use carbon::{
+    Averaging, CarbonBasis, CarbonFactor, CarbonMethod, CloudPlace, ElectricityPrice, Embodied,
+    FactorBoundary, FactorEmissions, FactorFlow, IntensityReading, LiveIntensity, MarketFactor,
+    SettingOrigin,
+};
 
 use reference::{Gain, ReferenceTrace};
 
@@ -508,6 +515,11 @@ pub enum Event {
         /// Why.
         reason: StopReason,
     },
+    /// The grid's carbon intensity, as a service told it.
+    CarbonIntensity {
+        /// What it told.
+        reading: IntensityReading,
+    },
     /// All records are written.
     Finished,
 }
@@ -594,36 +606,6 @@ pub struct DatasetInfo {
     pub rows: u64,
     /// Rows used.
     pub used: u64,
-}
-
-/// Carbon intensity with its pedigree.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct CarbonFactor {
-    /// Grams of CO2 equivalent a kWh.
-    pub intensity: GramsPerKwh,
-    /// ISO 3166-1 alpha-3; `None` when the factor was given without a country.
-    pub country_iso_code: Option<String>,
-    /// English name.
-    pub country_name: Option<String>,
-    /// State or province, when the factor is a region's.
-    pub region: Option<String>,
-    /// Modelled (a published average of a grid) or assumed (given in the config).
-    pub kind: Source,
-    /// Who published it, with the edition and what it includes.
-    pub source: String,
-    /// The year it describes; `None` when it was given in the config.
-    pub year: Option<u16>,
-}
-
-/// What emissions are computed with.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct CarbonBasis {
-    /// The factor, or none with the reason beside it.
-    pub factor: Option<CarbonFactor>,
-    /// Why there is no factor.
-    pub missing_reason: Option<String>,
-    /// Power usage effectiveness, 1 when not given.
-    pub pue: f64,
 }
 
 /// The machine.

@@ -1,89 +1,165 @@
-//! Grams of CO2 equivalent: the tables, and which of their figures a config means.
+//! Grams of CO2 equivalent, litres and cost: the tables, and which of their figures a config means.
 //!
 //! A place is what the config says, whatever network the machine is on. A place that no table knows is an
 //! error with the nearest names, never a guess, because two places may be a factor of a hundred apart.
+//! [`codecarbon`] has CodeCarbon's own tables and rules for `metrics.type: codecarbon`, [`live`] the grid's
+//! intensity of the run's own hours.
 
+pub mod codecarbon;
+mod place;
 mod tables;
 
 use std::cmp::Reverse;
 
-use crate::config::component::metrics::MetricsConfig;
+use crate::config::component::metrics::{CodecarbonCompat, KIND_CODECARBON, MetricsConfig};
 use crate::error::{Problem, Problems};
-use crate::record::{CarbonBasis, CarbonFactor, Source};
+use crate::record::{
+    CarbonBasis, CarbonFactor, CarbonMethod, ElectricityPrice, Embodied, FactorEmissions,
+    FactorFlow, LiveIntensity, MarketFactor, Warning,
+};
 use crate::units::GramsPerKwh;
 
-pub use tables::{Country, Region, Table, table};
+pub use place::find_country;
+use place::{fold, half_a_cloud, nearest_labels, publishes_nothing};
+pub use tables::{CloudRegion, Country, Region, Subregion, Table, table};
 
 /// Who published the countries' figures.
-pub const COUNTRY_SOURCE: &str = "Our World in Data, edition of May 2025, from Ember and the Energy Institute (CC BY 4.0): \
-     production, life cycle, yearly average of the country";
+pub const COUNTRY_SOURCE: &str =
+    "Our World in Data, edition of May 2025, from Ember and the Energy Institute (CC BY 4.0)";
 /// Who published the US states' figures.
-pub const USA_REGION_SOURCE: &str =
-    "US EPA eGRID2023: production, at the stack, yearly average of the state (total output rate)";
+pub const USA_REGION_SOURCE: &str = "US EPA eGRID2023, state total output rate";
 /// How the Canadian provinces' figures came to be.
-pub const CANADA_REGION_SOURCE: &str = "generation mix of 2023 as CodeCarbon 3.3.2 carries it, with its factors for coal, oil and gas: \
-     production, at the stack, yearly average of the province";
+pub const CANADA_REGION_SOURCE: &str =
+    "generation mix of 2023 as CodeCarbon 3.3.2 carries it, with its factors for coal, oil and gas";
+/// Who published the Chinese provinces' figures.
+pub const CHINA_REGION_SOURCE: &str =
+    "Chinese MEE/NBS announcement 2025 No. 47 (CO2 only), as CodeCarbon 3.3.2 carries it";
+/// How the Nordic bidding zones' figures came to be.
+pub const NORDIC_REGION_SOURCE: &str = "ENTSO-E generation of 2025 with CodeCarbon 3.3.2's factors by fuel, a lower bound where fuels have none";
+/// Who published the eGRID subregions' figures.
+pub const SUBREGION_SOURCE: &str =
+    "US EPA eGRID2023, subregion total output rates of CO2, CH4 and N2O, warming by IPCC AR5";
+/// Who published the figures of Google's cloud.
+pub const GOOGLE_SOURCE: &str = "Google, carbon data of cloud regions, 2024 (Apache-2.0)";
+/// Share by which a yearly figure of a grid moves from one edition to the next.
+const SPREAD: f64 = 0.087;
+const SPREAD_SOURCE: &str = "two thirds of 212 countries moved by less between two editions of the same table, a year or less apart";
+/// The service that tells live intensities.
+pub const LIVE_SERVICE: &str = "Electricity Maps";
 
 const COUNTRY_KEY: &str = "metrics.country_iso_code";
 const REGION_KEY: &str = "metrics.region";
+const SUBREGION_KEY: &str = "metrics.grid_subregion";
+const CLOUD_PROVIDER_KEY: &str = "metrics.cloud_provider";
+const CLOUD_REGION_KEY: &str = "metrics.cloud_region";
 const INTENSITY_KEY: &str = "metrics.carbon_intensity_g_per_kwh";
+const MARKET_KEY: &str = "metrics.market_intensity_g_per_kwh";
+const LIVE_KEY: &str = "metrics.live_intensity";
 const NO_COUNTRY: &str = "metrics.country_iso_code is not set, so there is no carbon intensity";
 const GIVE_A_FIGURE: &str = "give metrics.carbon_intensity_g_per_kwh instead";
 
-/// The carbon intensity that a config asks for, with its pedigree.
+/// What a config asks emissions, water and cost to be computed with, each figure with its pedigree.
+///
+/// `has_token` says whether the environment has the token of the live service.
 ///
 /// # Errors
-/// An unknown country or region (with the nearest names), a region without a country or of a country
-/// without a table, an intensity that is not a number of at least 0, a PUE below 1. All at once.
-pub fn resolve(metrics: &MetricsConfig) -> Result<CarbonBasis, Problems> {
+/// An unknown place (with the nearest names), a region without a country or of a country without a table, a
+/// figure out of its range, half of a pair. All at once.
+pub fn resolve(metrics: &MetricsConfig, has_token: bool) -> Result<CarbonBasis, Problems> {
     let mut problems = Problems::default();
     check_pue(metrics.pue, &mut problems);
-    let country = find_or_report(metrics.country_iso_code.as_deref(), &mut problems);
-    let region = find_region(metrics, country, &mut problems);
-    let given = check_intensity(metrics.carbon_intensity_g_per_kwh, &mut problems);
-    let factor = match given {
-        Some(intensity) => Some(given_factor(intensity, country, region)),
-        None => country.and_then(|country| table_factor(country, region, &mut problems)),
+    let given = at_least_zero(INTENSITY_KEY, metrics.carbon_intensity_g_per_kwh, &mut problems);
+    let method = method(metrics);
+    let mut notes = Vec::new();
+    let mut factor = match given {
+        Some(intensity) => Some(place::given(GramsPerKwh(intensity), metrics, &mut problems)),
+        None if method.is_codecarbon() => {
+            codecarbon_factor(metrics, method, &mut notes, &mut problems)
+        }
+        None => own_factor(metrics, &mut notes, &mut problems),
+    };
+    if let (Some(factor), Some(share)) = (
+        factor.as_mut(),
+        at_least_zero(
+            "metrics.carbon_intensity_uncertainty",
+            metrics.carbon_intensity_uncertainty,
+            &mut problems,
+        ),
+    ) {
+        factor.relative_uncertainty = Some(share);
+        factor.uncertainty_source = Some("given in the config".to_owned());
+    }
+    let live = live(metrics, has_token, given, factor.as_ref(), &mut problems);
+    let basis = CarbonBasis {
+        missing_reason: factor.is_none().then(|| NO_COUNTRY.to_owned()),
+        method,
+        market: market(metrics, &mut problems),
+        wue: at_least_zero("metrics.wue", metrics.wue, &mut problems),
+        price: price(metrics, &mut problems),
+        embodied: embodied(metrics, &mut problems),
+        live,
+        notes,
+        ..CarbonBasis::new(factor, None, metrics.pue)
     };
     problems.into_result()?;
-    let missing_reason = factor.is_none().then(|| NO_COUNTRY.to_owned());
-    Ok(CarbonBasis { factor, missing_reason, pue: metrics.pue })
+    Ok(basis)
 }
 
-/// The country that a text means: alpha-3, alpha-2 or an English name, in any case.
-#[must_use]
-pub fn find_country(text: &str) -> Option<&'static Country> {
-    let wanted = fold(text);
-    let named = |country: &&Country| {
-        [country.iso3.as_str(), country.iso2.as_str(), country.name.as_str()]
-            .iter()
-            .any(|name| fold(name) == wanted)
+fn method(metrics: &MetricsConfig) -> CarbonMethod {
+    match (metrics.kind == KIND_CODECARBON, metrics.codecarbon_compat) {
+        (false, _) => CarbonMethod::Energy,
+        (true, CodecarbonCompat::Corrected) => CarbonMethod::Codecarbon,
+        (true, CodecarbonCompat::Exact) => CarbonMethod::CodecarbonExact,
+    }
+}
+
+fn codecarbon_factor(
+    metrics: &MetricsConfig,
+    method: CarbonMethod,
+    notes: &mut Vec<Warning>,
+    problems: &mut Problems,
+) -> Option<CarbonFactor> {
+    if let Some(text) = &metrics.grid_subregion {
+        problems.push(
+            Problem::new(SUBREGION_KEY, format!("{text:?}: CodeCarbon has no eGRID subregions"))
+                .hint("set metrics.type: energy"),
+        );
+    }
+    let place = codecarbon::Place {
+        country: metrics.country_iso_code.as_deref(),
+        region: metrics.region.as_deref(),
+        cloud_provider: metrics.cloud_provider.as_deref(),
+        cloud_region: metrics.cloud_region.as_deref(),
     };
-    table().countries.iter().find(named).or_else(|| {
-        let (_, iso3) = ALIASES.iter().find(|(alias, _)| fold(alias) == wanted)?;
-        table().countries.iter().find(|country| country.iso3 == *iso3)
-    })
+    match codecarbon::find(place, method == CarbonMethod::CodecarbonExact) {
+        Ok(found) => {
+            let found = found?;
+            notes.extend(found.warnings);
+            Some(found.factor)
+        }
+        Err(found) => {
+            problems.0.extend(found.0);
+            None
+        }
+    }
 }
 
-/// Other English names in use; the table has one a country.
-const ALIASES: [(&str, &str); 16] = [
-    ("United States of America", "USA"),
-    ("UK", "GBR"),
-    ("Great Britain", "GBR"),
-    ("Czech Republic", "CZE"),
-    ("Türkiye", "TUR"),
-    ("Ivory Coast", "CIV"),
-    ("Republic of Korea", "KOR"),
-    ("Korea, Republic of", "KOR"),
-    ("Russian Federation", "RUS"),
-    ("Viet Nam", "VNM"),
-    ("Iran, Islamic Republic of", "IRN"),
-    ("Taiwan, Province of China", "TWN"),
-    ("Swaziland", "SWZ"),
-    ("The Netherlands", "NLD"),
-    ("The Gambia", "GMB"),
-    ("The Bahamas", "BHS"),
-];
+fn own_factor(
+    metrics: &MetricsConfig,
+    notes: &mut Vec<Warning>,
+    problems: &mut Problems,
+) -> Option<CarbonFactor> {
+    let factor = place::find(metrics, problems)?;
+    if let (Some(provider), None) = (&metrics.cloud_provider, &factor.cloud) {
+        notes.push(Warning::new(
+            "no_cloud_factor",
+            format!(
+                "{provider} publishes no carbon intensity of its regions: the figure of {COUNTRY_KEY} is counted"
+            ),
+        ));
+    }
+    Some(factor)
+}
 
 fn check_pue(pue: f64, problems: &mut Problems) {
     if !pue.is_finite() || pue < 1.0 {
@@ -95,176 +171,157 @@ fn check_pue(pue: f64, problems: &mut Problems) {
     }
 }
 
-fn check_intensity(given: Option<f64>, problems: &mut Problems) -> Option<GramsPerKwh> {
-    let value = given?;
+fn at_least_zero(key: &str, value: Option<f64>, problems: &mut Problems) -> Option<f64> {
+    let value = value?;
     if value.is_finite() && value >= 0.0 {
-        return Some(GramsPerKwh(value));
+        return Some(value);
     }
-    problems.push(
-        Problem::new(INTENSITY_KEY, format!("{value} is not a carbon intensity"))
-            .hint("grams of CO2 equivalent a kWh, 0 or more"),
-    );
+    problems
+        .push(Problem::new(key, format!("{value} is out of range")).hint("a number, 0 or more"));
     None
 }
 
-fn find_or_report(text: Option<&str>, problems: &mut Problems) -> Option<&'static Country> {
-    let text = text?;
-    let found = find_country(text);
-    if found.is_none() {
-        problems.push(
-            Problem::new(COUNTRY_KEY, format!("{text:?} is no country of the table"))
-                .hint(country_hint(text)),
-        );
-    }
-    found
-}
-
-fn country_hint(text: &str) -> String {
-    let candidates = table().countries.iter().flat_map(|country| {
-        let label = format!("{} ({})", country.iso3, country.name);
-        [&country.iso3, &country.name].map(|name| (name.as_str(), label.clone()))
-    });
-    let near = nearest_labels(text, candidates);
-    if near.is_empty() {
-        format!("use an ISO 3166-1 code such as USA or DEU, or an English name; or {GIVE_A_FIGURE}")
-    } else {
-        format!("did you mean {}? Otherwise {GIVE_A_FIGURE}", near.join(", "))
-    }
-}
-
-/// The labels of up to three candidates that look most like what was typed.
-fn nearest_labels<'a>(
-    typed: &str,
-    candidates: impl Iterator<Item = (&'a str, String)>,
-) -> Vec<String> {
-    const NEAR: f64 = 0.78;
-    const SHOWN: usize = 3;
-    let typed = fold(typed);
-    let mut scored: Vec<(f64, String)> = candidates
-        .map(|(name, label)| (strsim::jaro_winkler(&typed, &fold(name)), label))
-        .filter(|(score, _)| *score >= NEAR)
-        .collect();
-    scored.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let mut labels: Vec<String> = Vec::new();
-    for (_, label) in scored {
-        if labels.len() < SHOWN && !labels.contains(&label) {
-            labels.push(label);
-        }
-    }
-    labels
-}
-
-fn find_region(
-    metrics: &MetricsConfig,
-    country: Option<&'static Country>,
-    problems: &mut Problems,
-) -> Option<&'static Region> {
-    let text = metrics.region.as_deref()?;
-    let Some(country) = country else {
-        if metrics.country_iso_code.is_none() {
+/// Zero is a figure here only because someone wrote it, with what it rests on.
+fn market(metrics: &MetricsConfig, problems: &mut Problems) -> Option<MarketFactor> {
+    let intensity = at_least_zero(MARKET_KEY, metrics.market_intensity_g_per_kwh, problems);
+    match (intensity, metrics.market_instrument, &metrics.market_source) {
+        (Some(intensity), Some(instrument), source) => Some(MarketFactor {
+            intensity: GramsPerKwh(intensity),
+            instrument: instrument.as_str().to_owned(),
+            source: source.clone().unwrap_or_else(|| "given in the config".to_owned()),
+        }),
+        (Some(_), None, _) => {
             problems.push(
-                Problem::new(REGION_KEY, format!("{text:?} is given without a country"))
-                    .hint(format!("set {COUNTRY_KEY}")),
+                Problem::new(
+                    "metrics.market_instrument",
+                    format!("it is not set, though {MARKET_KEY} is"),
+                )
+                .hint("supplier, contract, certificates or residual_mix"),
             );
+            None
         }
-        return None;
-    };
-    let known: Vec<&Region> = table().regions_of(&country.iso3).collect();
-    if known.is_empty() {
-        problems.push(no_region_table(text, country));
-        return None;
-    }
-    let wanted = fold(text);
-    let found =
-        known.iter().find(|region| fold(&region.code) == wanted || fold(&region.name) == wanted);
-    if found.is_none() {
-        problems.push(unknown_region(text, country, &known));
-    }
-    found.copied()
-}
-
-fn no_region_table(text: &str, country: &Country) -> Problem {
-    let mut with: Vec<&str> =
-        table().regions.iter().map(|region| region.country_iso3.as_str()).collect();
-    with.dedup();
-    Problem::new(
-        REGION_KEY,
-        format!("there is no table of regions for {}, so {text:?} has no figure", country.name),
-    )
-    .hint(format!(
-        "countries with regions: {}; leave it out to use the country's figure, or {GIVE_A_FIGURE}",
-        with.join(", ")
-    ))
-}
-
-fn unknown_region(text: &str, country: &Country, known: &[&Region]) -> Problem {
-    let candidates = known.iter().flat_map(|region| {
-        let label = format!("{} ({})", region.code, region.name);
-        [&region.code, &region.name].map(|name| (name.as_str(), label.clone()))
-    });
-    let near = nearest_labels(text, candidates);
-    let hint = if near.is_empty() {
-        let codes: Vec<&str> = known.iter().map(|region| region.code.as_str()).collect();
-        format!("one of {}, or the full name", codes.join(", "))
-    } else {
-        format!("did you mean {}?", near.join(", "))
-    };
-    Problem::new(REGION_KEY, format!("{text:?} is no region of {} in the table", country.name))
-        .hint(hint)
-}
-
-fn given_factor(
-    intensity: GramsPerKwh,
-    country: Option<&Country>,
-    region: Option<&Region>,
-) -> CarbonFactor {
-    CarbonFactor {
-        intensity,
-        country_iso_code: country.map(|country| country.iso3.clone()),
-        country_name: country.map(|country| country.name.clone()),
-        region: region.map(|region| region.name.clone()),
-        kind: Source::Assumed,
-        source: "given in the config".to_owned(),
-        year: None,
-    }
-}
-
-fn table_factor(
-    country: &Country,
-    region: Option<&Region>,
-    problems: &mut Problems,
-) -> Option<CarbonFactor> {
-    let figure = match region {
-        Some(region) => Some((region.intensity, region.year, region_source(&region.country_iso3))),
-        None => {
-            country.figure.map(|(intensity, year)| (intensity, year, COUNTRY_SOURCE.to_owned()))
+        (None, None, None) => None,
+        (None, ..) => {
+            if metrics.market_intensity_g_per_kwh.is_none() {
+                problems.push(
+                    Problem::new(MARKET_KEY, "it is not set, though what it rests on is")
+                        .hint("the figure itself; a contract for renewable electricity is not 0 by itself"),
+                );
+            }
+            None
         }
-    };
-    let Some((intensity, year, source)) = figure else {
+    }
+}
+
+fn price(metrics: &MetricsConfig, problems: &mut Problems) -> Option<ElectricityPrice> {
+    const PRICE: &str = "metrics.electricity_price_per_kwh";
+    const CURRENCY: &str = "metrics.electricity_currency";
+    let per_kwh = at_least_zero(PRICE, metrics.electricity_price_per_kwh, problems);
+    match (per_kwh, &metrics.electricity_currency) {
+        (Some(per_kwh), Some(currency)) => {
+            Some(ElectricityPrice { per_kwh, currency: currency.clone() })
+        }
+        (Some(_), None) => {
+            problems.push(
+                Problem::new(CURRENCY, format!("it is not set, though {PRICE} is"))
+                    .hint("USD, EUR, ..."),
+            );
+            None
+        }
+        (None, Some(_)) if metrics.electricity_price_per_kwh.is_none() => {
+            problems.push(Problem::new(PRICE, format!("it is not set, though {CURRENCY} is")));
+            None
+        }
+        (None, _) => None,
+    }
+}
+
+fn embodied(metrics: &MetricsConfig, problems: &mut Problems) -> Option<Embodied> {
+    const MADE: &str = "metrics.embodied_kgco2e";
+    const YEARS: &str = "metrics.hardware_lifetime_years";
+    let share = metrics.hardware_share;
+    if !(share > 0.0 && share <= 1.0) {
         problems.push(
-            Problem::new(
-                COUNTRY_KEY,
-                format!("{} is known, but no usable figure is published for it", country.name),
-            )
-            .hint(GIVE_A_FIGURE),
+            Problem::new("metrics.hardware_share", format!("{share} is out of range"))
+                .hint("above 0, up to 1: 0.5 for four of a server's eight GPUs"),
+        );
+    }
+    let kgco2e = at_least_zero(MADE, metrics.embodied_kgco2e, problems);
+    match (kgco2e, metrics.hardware_lifetime_years) {
+        (Some(kgco2e), Some(years)) if years.is_finite() && years > 0.0 => {
+            Some(Embodied { kgco2e, lifetime_years: years, share })
+        }
+        (_, Some(years)) if !(years.is_finite() && years > 0.0) => {
+            problems.push(Problem::new(YEARS, format!("{years} is out of range")).hint("above 0"));
+            None
+        }
+        (Some(_), None) => {
+            problems.push(
+                Problem::new(YEARS, format!("it is not set, though {MADE} is"))
+                    .hint("years of use: 4 to 6 for servers"),
+            );
+            None
+        }
+        (None, Some(_)) if metrics.embodied_kgco2e.is_none() => {
+            problems.push(Problem::new(MADE, format!("it is not set, though {YEARS} is")));
+            None
+        }
+        _ => None,
+    }
+}
+
+/// What the live service will be asked, when it can be and nothing given stands against it.
+fn live(
+    metrics: &MetricsConfig,
+    has_token: bool,
+    given: Option<f64>,
+    factor: Option<&CarbonFactor>,
+    problems: &mut Problems,
+) -> Option<LiveIntensity> {
+    let token = &metrics.electricity_maps_token_env;
+    if metrics.live_intensity == Some(true) && !has_token {
+        problems.push(
+            Problem::new(LIVE_KEY, format!("{LIVE_SERVICE} needs a token, and {token} is not set"))
+                .hint("put the token into that environment variable, or name another in metrics.electricity_maps_token_env"),
         );
         return None;
-    };
-    Some(CarbonFactor {
-        intensity,
-        country_iso_code: Some(country.iso3.clone()),
-        country_name: Some(country.name.clone()),
-        region: region.map(|region| region.name.clone()),
-        kind: Source::Modelled,
-        source,
-        year: Some(year),
-    })
+    }
+    if !metrics.live_intensity.unwrap_or(has_token) {
+        return None;
+    }
+    if given.is_some() {
+        if metrics.live_intensity == Some(true) {
+            problems.push(Problem::new(
+                LIVE_KEY,
+                format!("it contradicts {INTENSITY_KEY}, which is set"),
+            ));
+        }
+        return None;
+    }
+    let zone = metrics.electricity_maps_zone.clone().or_else(|| {
+        let iso3 = factor?.country_iso_code.as_deref()?;
+        Some(table().countries.iter().find(|country| country.iso3 == iso3)?.iso2.clone())
+    });
+    if zone.is_none() && metrics.live_intensity == Some(true) {
+        problems.push(
+            Problem::new(LIVE_KEY, format!("{LIVE_SERVICE} has to be told a place"))
+                .hint(format!("set metrics.electricity_maps_zone or {COUNTRY_KEY}")),
+        );
+    }
+    zone.map(|zone| LiveIntensity { service: LIVE_SERVICE.to_owned(), zone })
 }
 
-/// Who published a country's regional figures.
+/// Who published a country's regional figures, and what they include.
 #[must_use]
-pub fn region_source(country_iso3: &str) -> String {
-    if country_iso3 == "CAN" { CANADA_REGION_SOURCE } else { USA_REGION_SOURCE }.to_owned()
+fn region_source(country_iso3: &str) -> (&'static str, (FactorEmissions, FactorFlow)) {
+    match country_iso3 {
+        "CAN" => (CANADA_REGION_SOURCE, (FactorEmissions::Direct, FactorFlow::Production)),
+        "CHN" => (CHINA_REGION_SOURCE, (FactorEmissions::Direct, FactorFlow::Consumption)),
+        "SWE" | "NOR" => {
+            (NORDIC_REGION_SOURCE, (FactorEmissions::LifeCycle, FactorFlow::Production))
+        }
+        _ => (USA_REGION_SOURCE, (FactorEmissions::Direct, FactorFlow::Production)),
+    }
 }
 
 /// Tables with their vintage, one line each, for listings: name, rows, years, source.
@@ -290,25 +347,11 @@ pub fn vintages() -> Vec<String> {
     codes.sort_by_key(|code| Reverse(table().regions_of(code).count()));
     lines.extend(codes.into_iter().map(|code| {
         let years = table().regions_of(code).map(|region| region.year).collect();
-        line(&format!("regions of {code}"), years, &region_source(code))
+        line(&format!("regions of {code}"), years, region_source(code).0)
     }));
+    let subregions = table().subregions.iter().map(|row| row.year).collect();
+    lines.push(line("eGRID subregions", subregions, SUBREGION_SOURCE));
+    let clouds = table().cloud_regions.iter().map(|row| row.year).collect();
+    lines.push(line("cloud regions (gcp)", clouds, GOOGLE_SOURCE));
     lines
-}
-
-/// Case and accents aside, as far as the names in the tables need it.
-fn fold(text: &str) -> String {
-    text.trim()
-        .to_lowercase()
-        .chars()
-        .map(|letter| match letter {
-            'é' | 'è' | 'ê' => 'e',
-            'ü' => 'u',
-            'ô' | 'ö' | 'ó' => 'o',
-            'ç' => 'c',
-            'ã' | 'á' | 'å' => 'a',
-            'í' => 'i',
-            '_' | '-' => ' ',
-            other => other,
-        })
-        .collect()
 }

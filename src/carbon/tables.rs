@@ -2,12 +2,21 @@
 
 use std::sync::LazyLock;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::units::GramsPerKwh;
 
 const COUNTRIES: &str = include_str!("../../data/carbon_intensity_by_country.csv");
 const REGIONS: &str = include_str!("../../data/carbon_intensity_by_region.csv");
+const SUBREGIONS: &str = include_str!("../../data/egrid_subregions.csv");
+const CLOUD_REGIONS: &str = include_str!("../../data/cloud_regions.csv");
+
+/// Grams a kWh in a pound a MWh.
+pub(super) const GRAMS_PER_KWH_OF_LB_PER_MWH: f64 = 0.453_592_37;
+/// Warming of methane and nitrous oxide against carbon dioxide over 100 years, as eGRID2023 counts them (IPCC AR5).
+const METHANE: f64 = 28.0;
+const NITROUS_OXIDE: f64 = 265.0;
 
 /// One country of the table.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -37,6 +46,37 @@ pub struct Region {
     pub year: u16,
 }
 
+/// One eGRID subregion: a part of the US grid.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Subregion {
+    /// `CAMX`.
+    pub code: String,
+    /// `WECC California`.
+    pub name: String,
+    /// Intensity.
+    pub intensity: GramsPerKwh,
+    /// The year it describes.
+    pub year: u16,
+}
+
+/// One region of a cloud.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CloudRegion {
+    /// `gcp`.
+    pub provider: String,
+    /// `us-central1`.
+    pub region: String,
+    /// The place, as the provider names it.
+    pub location: String,
+    /// ISO 3166-1 alpha-3.
+    pub country_iso3: String,
+    /// Intensity.
+    #[serde(rename = "g_per_kwh")]
+    pub intensity: GramsPerKwh,
+    /// The year it describes.
+    pub year: u16,
+}
+
 /// All tables.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Table {
@@ -44,6 +84,10 @@ pub struct Table {
     pub countries: Vec<Country>,
     /// Regions by country and code.
     pub regions: Vec<Region>,
+    /// eGRID subregions by code.
+    pub subregions: Vec<Subregion>,
+    /// Regions of clouds, by provider and name.
+    pub cloud_regions: Vec<CloudRegion>,
 }
 
 impl Table {
@@ -71,25 +115,35 @@ struct RegionRow {
     year: u16,
 }
 
+#[derive(Deserialize)]
+struct SubregionRow {
+    code: String,
+    name: String,
+    co2_lb_per_mwh: f64,
+    ch4_lb_per_mwh: f64,
+    n2o_lb_per_mwh: f64,
+    year: u16,
+}
+
 /// The tables.
 #[must_use]
 pub fn table() -> &'static Table {
-    static TABLE: LazyLock<Table> = LazyLock::new(|| {
-        parse(COUNTRIES, REGIONS).expect("the tables are compiled in and a test parses them")
-    });
+    static TABLE: LazyLock<Table> =
+        LazyLock::new(|| parse().expect("the tables are compiled in and a test parses them"));
     &TABLE
 }
 
-fn parse(countries: &str, regions: &str) -> Result<Table, csv::Error> {
-    let countries = csv::Reader::from_reader(countries.as_bytes())
-        .deserialize()
-        .map(|row| row.map(CountryRow::into_country))
-        .collect::<Result<_, _>>()?;
-    let regions = csv::Reader::from_reader(regions.as_bytes())
-        .deserialize()
-        .map(|row| row.map(RegionRow::into_region))
-        .collect::<Result<_, _>>()?;
-    Ok(Table { countries, regions })
+fn parse() -> Result<Table, csv::Error> {
+    Ok(Table {
+        countries: rows(COUNTRIES, CountryRow::into_country)?,
+        regions: rows(REGIONS, RegionRow::into_region)?,
+        subregions: rows(SUBREGIONS, SubregionRow::into_subregion)?,
+        cloud_regions: rows(CLOUD_REGIONS, |row: CloudRegion| row)?,
+    })
+}
+
+fn rows<R: DeserializeOwned, T>(text: &str, into: fn(R) -> T) -> Result<Vec<T>, csv::Error> {
+    csv::Reader::from_reader(text.as_bytes()).deserialize().map(|row| row.map(into)).collect()
 }
 
 impl CountryRow {
@@ -115,6 +169,20 @@ impl RegionRow {
     }
 }
 
+impl SubregionRow {
+    fn into_subregion(self) -> Subregion {
+        let pounds = self.co2_lb_per_mwh
+            + METHANE * self.ch4_lb_per_mwh
+            + NITROUS_OXIDE * self.n2o_lb_per_mwh;
+        Subregion {
+            code: self.code,
+            name: self.name,
+            intensity: GramsPerKwh(pounds * GRAMS_PER_KWH_OF_LB_PER_MWH),
+            year: self.year,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -123,7 +191,7 @@ mod tests {
 
     #[test]
     fn the_compiled_tables_parse_and_their_figures_are_physical() {
-        let table = parse(COUNTRIES, REGIONS).unwrap();
+        let table = parse().unwrap();
         assert!(table.countries.len() > 200);
         for country in &table.countries {
             assert_eq!((country.iso3.len(), country.iso2.len()), (3, 2), "{}", country.name);
@@ -139,7 +207,7 @@ mod tests {
 
     #[test]
     fn codes_and_names_are_unique_and_every_region_has_its_country() {
-        let table = parse(COUNTRIES, REGIONS).unwrap();
+        let table = parse().unwrap();
         let unique = |texts: Vec<&String>| texts.iter().collect::<BTreeSet<_>>().len();
         let countries = &table.countries;
         assert_eq!(unique(countries.iter().map(|c| &c.iso3).collect()), countries.len());

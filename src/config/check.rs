@@ -5,7 +5,7 @@ use super::component::BoolOrText;
 use super::component::attribution::AttributionWeights;
 use super::component::backend::{Api, BackendConfig, CandleConfig, PytorchConfig, VllmConfig};
 use super::component::load::LoadConfig;
-use super::component::metrics::MetricsConfig;
+use super::component::metrics::{KIND_CODECARBON, KIND_ENERGY, MetricsConfig};
 use super::component::protocol::{Repetitions, SteadyLimits, SteadyState, WarmupMode};
 use super::component::reference::{ReferenceConfig, ReferenceScope};
 use super::component::scenario::{GenerateKwargs, InputShapes, RANDOM_TOKENS, ScenarioConfig};
@@ -323,13 +323,16 @@ impl Found {
             ),
             _ => {}
         }
-        self.one_of("metrics.type", &metrics.kind, &["codecarbon"]);
+        self.one_of("metrics.type", &metrics.kind, &[KIND_CODECARBON, KIND_ENERGY]);
         self.at_least("metrics.sample_period_s", metrics.sample_period_s, 0.01);
-        if let Some(watts) = metrics.cpu_tdp_w {
-            self.at_least("metrics.cpu_tdp_w", watts, 0.0);
-        }
-        if let Some(watts) = metrics.ram_power_w {
-            self.at_least("metrics.ram_power_w", watts, 0.0);
+        for (key, value) in [
+            ("metrics.cpu_tdp_w", metrics.cpu_tdp_w),
+            ("metrics.cpu_power_w", metrics.cpu_power_w),
+            ("metrics.ram_power_w", metrics.ram_power_w),
+        ] {
+            if let Some(watts) = value {
+                self.at_least(key, watts, 0.0);
+            }
         }
         if let Some(weights) = &metrics.attribution.weights {
             self.weights(weights);

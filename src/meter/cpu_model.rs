@@ -9,11 +9,12 @@
 use std::sync::LazyLock;
 
 use crate::clock;
+use crate::config::component::metrics::{KIND_CODECARBON, MetricsConfig};
 use crate::record::{Component, Quantity, SensorInfo, Source};
 use crate::units::{Joules, Nanos, Seconds, Watts};
 
 use super::procfs::{self, CpuInfo, CpuTicks};
-use super::{Meter, MeterEntry, MeterError, OpenRequest, Opened};
+use super::{Meter, MeterEntry, MeterError, OpenRequest, Opened, tdp};
 
 /// The line in the registry.
 pub const ENTRY: MeterEntry = MeterEntry {
@@ -26,16 +27,33 @@ const KIND: &str = "cpu_model";
 const TABLE: &str = include_str!("../../data/cpu_tdp.csv");
 /// CodeCarbon's figure for a processor that its table lacks.
 const WATTS_PER_THREAD: f64 = 4.0;
+/// CodeCarbon's figure for the processors of a machine that does not tell their name.
+const WATTS_OF_UNNAMED: Watts = Watts(85.0);
 /// Processor time is counted in ticks of 10 ms: a load over less than this is mostly rounding.
 const SHORTEST_LOAD: Seconds = Seconds(0.2);
 const MODEL: usize = 0;
 const ERROR_SOURCE: &str =
     "arXiv 2509.22092: CodeCarbon's estimates against wall power, errors up to 40 %";
 
-/// CodeCarbon's curve: a tenth of the TDP when idle, all of it at full load.
+/// CodeCarbon's curve for a machine: a tenth of the TDP when idle, all of it at full load (`load` is 0 to 1).
 #[must_use]
 pub fn power(tdp: Watts, load: f64) -> Watts {
     tdp * (0.1 + 0.9 * load.powi(3))
+}
+
+/// CodeCarbon's line for a process and its children: their share of all processor time, without a floor.
+#[must_use]
+pub fn process_power(tdp: Watts, processor_time: Seconds, time: Seconds, threads: u32) -> Watts {
+    if time.value() <= 0.0 || threads == 0 {
+        return Watts::ZERO;
+    }
+    tdp * (processor_time / time / f64::from(threads))
+}
+
+/// CodeCarbon's power where no load can be read: half of the TDP at all times.
+#[must_use]
+pub fn constant_power(tdp: Watts) -> Watts {
+    tdp * 0.5
 }
 
 /// TDP of one processor by its name in `/proc/cpuinfo`, when the table has exactly that model.
@@ -71,24 +89,64 @@ struct Tdp {
     known: bool,
 }
 
-fn machine_tdp(given: Option<f64>, info: &CpuInfo) -> Tdp {
+/// CodeCarbon multiplies the guess from the number of threads by the number of sockets; that is its figure, and not
+/// ours.
+fn machine_tdp(metrics: &MetricsConfig, info: &CpuInfo) -> Tdp {
     let sockets = info.sockets;
     #[expect(clippy::cast_precision_loss, reason = "a machine has fewer than 2^53 processors")]
     let times = |tdp: Watts, count: usize| tdp * count as f64;
-    if let Some(watts) = given {
+    if let Some(watts) = metrics.cpu_power_w {
+        let how = "all processors (metrics.cpu_power_w)".to_owned();
+        return Tdp { machine: Watts(watts), how, known: true };
+    }
+    if let Some(watts) = metrics.cpu_tdp_w {
         let how = format!("{watts} W (metrics.cpu_tdp_w) x {sockets} socket(s)");
         return Tdp { machine: times(Watts(watts), sockets), how, known: true };
     }
-    let name = info.model.as_deref().unwrap_or("unnamed processor");
-    if let Some(tdp) = info.model.as_deref().and_then(tdp_of) {
-        let how = format!("{} W ({name}, table of TDPs) x {sockets} socket(s)", tdp.value());
+    let as_codecarbon = metrics.kind == KIND_CODECARBON;
+    let Some(name) = info.model.as_deref() else {
+        return unnamed(info, as_codecarbon);
+    };
+    if let Some((tdp, entry)) = look_up(name, as_codecarbon) {
+        let how = format!("{} W ({entry}) x {sockets} socket(s)", tdp.value());
         return Tdp { machine: times(tdp, sockets), how, known: true };
     }
+    let guess = times(Watts(WATTS_PER_THREAD), info.threads);
+    let (machine, by_sockets) = if as_codecarbon && sockets > 1 {
+        (times(guess, sockets), format!(" x {sockets} sockets, as CodeCarbon counts"))
+    } else {
+        (guess, String::new())
+    };
     let how = format!(
-        "{WATTS_PER_THREAD} W x {} threads ({name} is not in the table of TDPs; metrics.cpu_tdp_w overrides)",
+        "{WATTS_PER_THREAD} W x {} threads{by_sockets} ({name} is not in the table of TDPs; metrics.cpu_tdp_w overrides)",
         info.threads
     );
-    Tdp { machine: times(Watts(WATTS_PER_THREAD), info.threads), how, known: false }
+    Tdp { machine, how, known: false }
+}
+
+fn unnamed(info: &CpuInfo, as_codecarbon: bool) -> Tdp {
+    if as_codecarbon {
+        let how = "the processor's name is not told".to_owned();
+        return Tdp { machine: WATTS_OF_UNNAMED, how, known: false };
+    }
+    #[expect(clippy::cast_precision_loss, reason = "a machine has fewer than 2^53 processors")]
+    let machine = Watts(WATTS_PER_THREAD) * info.threads as f64;
+    let how = format!(
+        "{WATTS_PER_THREAD} W x {} threads (the processor's name is not told; metrics.cpu_tdp_w overrides)",
+        info.threads
+    );
+    Tdp { machine, how, known: false }
+}
+
+/// By CodeCarbon's table and rules alone, or first by the short table of server processors, which asks for the
+/// exact model.
+fn look_up(name: &str, as_codecarbon: bool) -> Option<(Watts, String)> {
+    let own = tdp_of(name).filter(|_| !as_codecarbon);
+    if let Some(tdp) = own {
+        return Some((tdp, format!("{name}, table of TDPs")));
+    }
+    let known = tdp::find(name)?;
+    Some((known.tdp, format!("{name}: {} in CodeCarbon's table of TDPs", known.name)))
 }
 
 /// Energy by the curve, added up from read to read.
@@ -180,7 +238,7 @@ fn open(request: &OpenRequest<'_>) -> Opened {
     let mut model = None;
     if request.metrics.cpu {
         let info = procfs::cpu_info(root).unwrap_or_default();
-        let tdp = machine_tdp(request.metrics.cpu_tdp_w, &info);
+        let tdp = machine_tdp(request.metrics, &info);
         sensors.push(model_sensor(&tdp, request.sample_period()));
         model = Some(Model::new(tdp.machine, ticks, clock::now()));
     }
@@ -283,12 +341,46 @@ mod tests {
         }
     }
 
+    fn tdp(kind: &str, info: &CpuInfo) -> Tdp {
+        machine_tdp(&MetricsConfig { kind: kind.to_owned(), ..MetricsConfig::default() }, info)
+    }
+
     #[test]
     fn an_unknown_processor_gets_four_watts_a_thread_and_no_bound() {
         let info = CpuInfo { model: Some("Strange 1".to_owned()), sockets: 2, threads: 6 };
-        let tdp = machine_tdp(None, &info);
-        assert_eq!((tdp.machine, tdp.known), (Watts(24.0), false));
-        assert_eq!(machine_tdp(Some(95.0), &info).machine, Watts(190.0));
+        let guess = tdp("energy", &info);
+        assert_eq!((guess.machine, guess.known), (Watts(24.0), false));
+        assert_eq!(tdp(KIND_CODECARBON, &info).machine, Watts(48.0));
+        let given = MetricsConfig { cpu_tdp_w: Some(95.0), ..MetricsConfig::default() };
+        assert_eq!(machine_tdp(&given, &info).machine, Watts(190.0));
+        let forced = MetricsConfig { cpu_power_w: Some(95.0), ..given };
+        assert_eq!(machine_tdp(&forced, &info).machine, Watts(95.0));
+    }
+
+    #[test]
+    fn processors_without_a_name_get_codecarbons_85_watts_only_by_its_rules() {
+        let info = CpuInfo { model: None, sockets: 2, threads: 6 };
+        assert_eq!(tdp(KIND_CODECARBON, &info).machine, Watts(85.0));
+        assert_eq!(tdp("energy", &info).machine, Watts(24.0));
+    }
+
+    #[test]
+    fn codecarbons_table_names_desktop_processors_too() {
+        let info = CpuInfo {
+            model: Some("11th Gen Intel(R) Core(TM) i7-1165G7 @ 2.80GHz".to_owned()),
+            sockets: 1,
+            threads: 8,
+        };
+        assert_eq!(tdp("energy", &info).machine, Watts(28.0));
+        assert!(tdp(KIND_CODECARBON, &info).how.contains("CodeCarbon's table"));
+    }
+
+    #[test]
+    fn a_process_is_charged_its_share_of_processor_time_and_a_constant_is_half() {
+        let watts = process_power(Watts(100.0), Seconds(3.0), Seconds(2.0), 4);
+        assert!((watts.value() - 37.5).abs() < 1e-12);
+        assert_eq!(process_power(Watts(100.0), Seconds(1.0), Seconds(0.0), 4), Watts::ZERO);
+        assert_eq!(constant_power(Watts(85.0)), Watts(42.5));
     }
 
     #[test]

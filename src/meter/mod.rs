@@ -17,6 +17,7 @@ mod sampler;
 pub mod scripted;
 pub mod select;
 mod survey;
+pub mod tdp;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

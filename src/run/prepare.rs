@@ -57,12 +57,13 @@ pub fn prepare(
 ) -> Result<Prepared, Problems> {
     let mut problems = crate::config::check(&config);
     let found = keep(find_prompts(&config, registry, environment), &mut problems);
-    let carbon = keep(carbon::resolve(&config.metrics), &mut problems);
+    let has_token = environment.var(&config.metrics.electricity_maps_token_env).is_some();
+    let carbon = keep(carbon::resolve(&config.metrics, has_token), &mut problems);
     let backend = keep(build_backend(&config, registry, environment), &mut problems);
     let mut inventory = meter::open_all(&registry.meters, &open_request(&config, environment));
     add(&mut problems, std::mem::take(&mut inventory.problems));
     let gains = keep(gains(&config.metrics, environment, &inventory), &mut problems);
-    let (Some(found), Some(carbon), Some(backend), Some(gains), true) =
+    let (Some(found), Some(mut carbon), Some(backend), Some(gains), true) =
         (found, carbon, backend, gains, problems.0.is_empty())
     else {
         return Err(problems);
@@ -71,6 +72,7 @@ pub fn prepare(
     let mut warnings = found.warnings;
     warnings.extend(batch_warning(&config.scenario));
     warnings.append(&mut inventory.warnings);
+    warnings.append(&mut carbon.notes);
     let host = host::look(Path::new(&config.metrics.procfs_root), inventory.devices.clone());
     Ok(Prepared {
         plan,

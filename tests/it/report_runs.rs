@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use ai_energy_benchmarks::clock::Anchor;
 use ai_energy_benchmarks::record::{
     BackendInfo, CarbonBasis, CarbonFactor, Component, ComponentScope, DatasetInfo, DeviceRef,
-    Event, EventRecord, FailureClass, HostInfo, Manifest, Outcome, Phase, Quantity, RECORD_VERSION,
-    RequestRecord, RunRecords, SampleRecord, SensorInfo, Source, TokenCounts, TokenSource, Weights,
+    Event, EventRecord, FactorBoundary, FailureClass, HostInfo, Manifest, Outcome, Phase, Quantity,
+    RECORD_VERSION, RequestRecord, RunRecords, SampleRecord, SensorInfo, Source, TokenCounts,
+    TokenSource, Weights,
 };
 use ai_energy_benchmarks::units::{GramsPerKwh, Nanos, Seconds};
 use serde_json::json;
@@ -171,9 +172,12 @@ fn manifest() -> Manifest {
                 kind: Source::Modelled,
                 source: "Test Table".to_owned(),
                 year: Some(2023),
+                boundary: FactorBoundary::default(),
+                relative_uncertainty: None,
+                uncertainty_source: None,
+                cloud: None,
             }),
-            missing_reason: None,
-            pue: 1.2,
+            ..CarbonBasis::new(None, None, 1.2)
         },
         planned_requests: 3,
         cpu_scope: None,

@@ -1,5 +1,6 @@
 //! Project chores, run as `cargo xtask CHORE`.
 
+mod codecarbon_vectors;
 mod doc_paths;
 mod docs;
 mod files;
@@ -13,7 +14,7 @@ const USAGE: &str = "usage: cargo xtask CHORE
   rooms            check who imports whom against the table in xtask/src/rooms.rs
   docs [--check]   write the generated pages under docs/ and in ARCHITECTURE.md (or check that they are current)
   doc-paths        check that every link and path named in a Markdown file exists
-  vectors FILE...  run vector files made by Hydra and OmegaConf; prints the cases that differ and the score
+  vectors FILE...  run vector files made by Hydra, OmegaConf and CodeCarbon; prints the cases that differ and the score
 ";
 
 fn main() -> ExitCode {
@@ -52,7 +53,22 @@ fn main() -> ExitCode {
 /// Runs vector files; the score is the last line.
 fn vectors(files: &[&str]) -> ExitCode {
     let mut told = String::new();
-    let all_agree = hydra_conformance::score(files.iter().map(Path::new), &mut told);
+    let (carbon, others): (Vec<&Path>, Vec<&Path>) =
+        files.iter().map(Path::new).partition(|file| codecarbon_vectors::is_ours(file));
+    let mut all_agree = true;
+    if !carbon.is_empty() {
+        let mut sum = codecarbon_vectors::Score::default();
+        for file in carbon {
+            let score = codecarbon_vectors::run(file, &mut told);
+            sum.passed += score.passed + score.refused;
+            sum.failed += score.failed;
+        }
+        told.push_str(&format!("{} passed, {} failed\n", sum.passed, sum.failed));
+        all_agree = sum.failed == 0;
+    }
+    if !others.is_empty() {
+        all_agree &= hydra_conformance::score(others, &mut told);
+    }
     say(&mut std::io::stdout(), &told);
     if all_agree { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

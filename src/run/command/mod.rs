@@ -171,7 +171,7 @@ fn open(
     };
     let mut inventory = meter::open_all(meters, &request);
     let mut problems = std::mem::take(&mut inventory.problems);
-    let carbon = carbon::resolve(&job.metrics).map_err(|found| problems.0.extend(found.0));
+    let carbon = carbon::resolve(&job.metrics, false).map_err(|found| problems.0.extend(found.0));
     let gains = super::prepare::gains(&job.metrics, environment, &inventory)
         .map_err(|found| problems.0.extend(found.0));
     match (carbon, gains) {
