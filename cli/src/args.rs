@@ -27,6 +27,8 @@ pub(crate) enum Command {
     Validate(ValidateArgs),
     /// Show which sensors exist here, which could with what permission, and what a run would count
     Doctor(DoctorArgs),
+    /// Fit the weights of prefill and decode on earlier runs, for runs whose own mix does not tell them
+    FitWeights(FitWeightsArgs),
     /// Print a JSON Schema
     #[command(subcommand)]
     Schema(SchemaKind),
@@ -170,6 +172,19 @@ pub(crate) struct DoctorArgs {
     pub json: bool,
     #[command(flatten)]
     pub config: ConfigArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FitWeightsArgs {
+    /// Folders of runs on one server: some that only prefill (max_new_tokens 1), some that mostly decode, or mixed ones
+    #[arg(required = true, value_name = "RUN")]
+    pub runs: Vec<PathBuf>,
+    /// Tokens of one step of the server at most (--max-num-batched-tokens of vLLM), where it is known
+    #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_batched_tokens: Option<u32>,
+    /// Print JSON with covariances instead of a piece of config
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Clone, Copy, Subcommand)]

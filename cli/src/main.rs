@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         Command::Run(run) => commands::run::run(&run, arguments.log_format),
         Command::Validate(validate) => commands::validate::run(&validate),
         Command::Doctor(doctor) => commands::doctor::run(&doctor),
+        Command::FitWeights(fit) => commands::fit_weights::run(&fit),
         Command::Schema(schema) => commands::schema::run(schema),
         Command::Completions(shell) => commands::completions::run(shell),
         Command::Complete(line) => commands::complete::run(&line),

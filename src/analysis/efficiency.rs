@@ -15,7 +15,7 @@ use super::window::Window;
 ///
 /// The GPU's when a GPU was counted, else all that was measured, else all that was modelled. A
 /// counted GPU that failed stays the basis: its null is not replaced by something else.
-fn basis(energy: &EnergyFindings) -> (Basis, Vec<Component>) {
+pub(super) fn basis(energy: &EnergyFindings) -> (Basis, Vec<Component>) {
     let gpu = energy.components.iter().any(|part| part.component == Component::Gpu && part.counted);
     if gpu {
         (Basis::Gpu, vec![Component::Gpu])

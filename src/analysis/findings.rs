@@ -13,6 +13,7 @@ use crate::record::{
     HostInfo, Phase, Quantity, SensorInfo, Source, StopReason, TokenSource, Warning,
 };
 
+use super::attribute::AttributionFindings;
 use super::meter_cost::MeterCost;
 use super::scope::CpuShare;
 use super::stats::Summary;
@@ -540,6 +541,8 @@ pub struct Findings {
     pub cpu_share: Option<CpuShare>,
     /// Energy over what it bought.
     pub efficiency: Efficiency,
+    /// The same energy split over requests, prefill and decode.
+    pub attribution: AttributionFindings,
     /// Emissions.
     pub emissions: Emissions,
     /// The phases, each with what it used.

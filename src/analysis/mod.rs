@@ -4,6 +4,7 @@
 //! [`latency`] the times of requests, [`stats`] percentiles and the bootstrap, [`energy`] sums by part
 //! of the machine, [`efficiency`] energy over what it bought, [`caution`] what the reader should know.
 
+pub mod attribute;
 pub mod calibrate;
 pub mod caution;
 mod discovered;
@@ -65,6 +66,7 @@ pub fn analyse(records: &RunRecords) -> Findings {
     let tokens = tokens(&succeeded);
     let run = run_facts(records, window, &counts);
     let (energy, client_energy) = energies(&metering, records);
+    let attribution = attribute::attribute(&metering, &energy, records);
     let efficiency = efficiency::efficiency(&metering, &energy, &measured, &counts, &tokens);
     let sensors = metering.sensors();
     let cross_checks = metering.cross_checks();
@@ -106,6 +108,7 @@ pub fn analyse(records: &RunRecords) -> Findings {
         energy,
         client_energy,
         efficiency,
+        attribution,
         warnings,
         sensors,
         cross_checks,

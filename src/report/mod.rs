@@ -7,6 +7,7 @@ pub mod csv;
 pub mod emissions;
 pub mod files;
 pub mod json;
+pub mod requests_energy;
 pub mod summary;
 pub mod table;
 
@@ -44,7 +45,7 @@ pub struct ReporterEntry {
 }
 
 /// Every reporter, sorted by name.
-pub const REPORTERS: [ReporterEntry; 4] = [
+pub const REPORTERS: [ReporterEntry; 5] = [
     ReporterEntry {
         kind: csv::KIND,
         summary: "one row a run, the proof of concept's columns first",
@@ -62,6 +63,12 @@ pub const REPORTERS: [ReporterEntry; 4] = [
         summary: "all findings, with units, sources and uncertainties",
         file: json::FILE,
         render: json::render,
+    },
+    ReporterEntry {
+        kind: requests_energy::KIND,
+        summary: "one row a request: prefill, decode and idle part of its energy",
+        file: requests_energy::FILE,
+        render: requests_energy::render,
     },
     ReporterEntry {
         kind: table::KIND,

@@ -1,6 +1,7 @@
 //! The summary for a terminal: plain text, at most 100 columns. It only makes the text; printing it is
 //! the caller's.
 
+mod attribution;
 mod meter_cost;
 
 use std::path::PathBuf;
@@ -44,6 +45,7 @@ pub fn render(findings: &Findings, files: &[PathBuf]) -> String {
         energy(&mut page, client, "Energy of this machine, the client's (not the model's)");
     }
     headline(&mut page, findings);
+    attribution::section(&mut page, &findings.attribution);
     cautions(&mut page, findings);
     if !files.is_empty() {
         page.heading("Files");

@@ -1,6 +1,7 @@
 //! Test helpers: scripted meters, scripted servers, fixture trees. For development only.
 
 pub mod backend;
+pub mod batching;
 pub mod fixtures;
 pub mod hub;
 pub mod meters;

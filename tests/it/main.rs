@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test")]
 
+mod attribution;
 mod carbon;
 mod config_dialects;
 mod dataset;

@@ -366,7 +366,7 @@ fn all_reports_are_written_and_rows_are_appended_beside() {
     for _ in 0..2 {
         let written = write_all(&findings, &outputs(&folder, base.path(), &reporter, &metrics));
         assert!(written.problems.is_empty() && written.kept_aside.is_empty(), "{written:?}");
-        assert_eq!(written.files.len(), 5);
+        assert_eq!(written.files.len(), 6);
     }
     let rows = |path: &str| fs::read_to_string(base.path().join(path)).unwrap().lines().count();
     assert_eq!(rows("results/run/results.csv"), 2, "the run's own file holds this run only");
@@ -430,18 +430,26 @@ fn a_json_reporter_replaces_its_file_and_an_unknown_one_is_a_problem() {
     let (mut reporter, _) = configs("report.json", "");
     reporter.kind = "json".to_owned();
     let metrics = MetricsConfig::default();
-    let findings = analyse(&runs::run());
+    let mut findings = analyse(&runs::run());
     let folder = base.path().join("run");
     for _ in 0..2 {
         let written = write_all(&findings, &outputs(&folder, base.path(), &reporter, &metrics));
-        assert_eq!(written.files.len(), 4);
+        assert_eq!(written.files.len(), 5);
     }
     let text = fs::read(base.path().join("report.json")).unwrap();
+    // The rows by request have a file of their own.
+    assert_eq!(std::mem::take(&mut findings.attribution.requests).len(), 3);
     let back: Findings = serde_json::from_slice(&text).unwrap();
     assert_eq!(back.run.id, findings.run.id);
     reporter.kind = "excel".to_owned();
     let written = write_all(&findings, &outputs(&folder, base.path(), &reporter, &metrics));
-    assert!(written.problems[0].hint.as_ref().unwrap().contains("csv, emissions, json, table"));
+    assert!(
+        written.problems[0]
+            .hint
+            .as_ref()
+            .unwrap()
+            .contains("csv, emissions, json, requests_energy, table")
+    );
 }
 
 #[test]

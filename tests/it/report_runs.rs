@@ -109,7 +109,7 @@ pub(crate) fn failed(index: u64, span: (u64, u64), class: FailureClass) -> Reque
     }
 }
 
-fn manifest() -> Manifest {
+pub(crate) fn manifest() -> Manifest {
     Manifest {
         record_version: RECORD_VERSION,
         run_id: "6f1c2a34-0000-4000-8000-000000000001".to_owned(),

@@ -4,6 +4,8 @@
 //! arrived, and the start of the prefill is estimated: servers take prompts in turn, so it did not begin before the first
 //! token of the prompt before it; and it lasted no longer than prompts last at the pace of the quicker quarter of the run.
 
+use std::collections::HashMap;
+
 use serde_json::Value;
 
 use crate::record::{FailureClass, Outcome, Phase, RequestRecord};
@@ -13,6 +15,8 @@ use super::super::stats;
 
 /// Prompts whose first tokens come within this time were prefilled together, s.
 const TOGETHER_S: f64 = 0.002;
+/// An answer that came in one piece is taken to have been decoded in so many at most.
+const PIECES: f64 = 256.0;
 /// The pace of prefilling is this quantile of those seen: slower ones waited.
 const PACE_QUANTILE: f64 = 0.25;
 
@@ -25,9 +29,14 @@ pub struct Amounts {
     pub cached: f64,
     /// Generated tokens.
     pub output: f64,
-    /// Share of the prompt whose work is unknown: 0.5 for failed requests without a first token, counted with half of
-    /// their prompt.
+    /// Relative standard uncertainty of the work of the prompt: failed requests without a first token are counted with half of
+    /// their prompt, and prompts whose length nobody told with the mean of the others'.
     pub doubt: f64,
+}
+
+impl Amounts {
+    /// It failed before the server's model could begin.
+    pub const NONE: Self = Self { computed: 0.0, cached: 0.0, output: 0.0, doubt: 0.0 };
 }
 
 /// A request on the time line, in seconds after the window's begin.
@@ -51,6 +60,8 @@ pub struct Timed {
     pub amounts: Amounts,
     /// Whether the server told its times.
     pub by_server: bool,
+    /// Whether no arrivals tell when its tokens were decoded: they come slower while others are prefilled, which a mean rate hides.
+    pub guessed: bool,
 }
 
 impl Timed {
@@ -106,15 +117,41 @@ pub fn place(requests: &[&RequestRecord], origin: Nanos) -> Result<Vec<Timed>, S
         .filter_map(|request| request.tokens.prompt)
         .map(|count| count as f64)
         .collect();
-    let usual = stats::mean(&prompts)
+    let mean = stats::mean(&prompts)
         .ok_or("no request tells its number of prompt tokens: their work cannot be weighed")?;
+    let spread = stats::std_dev(&prompts).unwrap_or(0.0) / mean.max(1.0);
+    let known = requests
+        .iter()
+        .filter_map(|request| Some((request.prompt_id.as_str(), request.tokens.prompt? as f64)))
+        .collect();
+    let usual = Usual { mean, spread, known };
     let mut placed: Vec<Timed> = requests
         .iter()
         .enumerate()
-        .filter_map(|(position, request)| one(position, request, usual, origin))
+        .map(|(position, request)| one(position, request, &usual, origin))
         .collect();
     begin_in_turn(&mut placed);
     Ok(placed)
+}
+
+/// How long prompts are whose length nobody told.
+struct Usual<'a> {
+    mean: f64,
+    /// Standard deviation over the mean.
+    spread: f64,
+    /// Of prompts that were sent another time.
+    known: HashMap<&'a str, f64>,
+}
+
+impl Usual<'_> {
+    /// Tokens of the prompt, and how far they may be off, relative.
+    fn prompt(&self, request: &RequestRecord) -> (f64, f64) {
+        let told = request.tokens.prompt.map(|count| count as f64);
+        match told.or_else(|| self.known.get(request.prompt_id.as_str()).copied()) {
+            Some(count) => (count, 0.0),
+            None => (self.mean, self.spread),
+        }
+    }
 }
 
 /// Seconds after the origin, negative before it.
@@ -122,15 +159,19 @@ fn seconds(at: Nanos, origin: Nanos) -> f64 {
     at.since(origin).0 - origin.since(at).0
 }
 
-/// One request by itself; none where it did no work.
-fn one(position: usize, request: &RequestRecord, usual: f64, origin: Nanos) -> Option<Timed> {
+/// One request by itself.
+fn one(position: usize, request: &RequestRecord, usual: &Usual<'_>, origin: Nanos) -> Timed {
     let times = request.server_timings.as_ref().and_then(server_times);
-    let amounts = amounts(request, times, usual)?;
+    let amounts = amounts(request, times, usual);
     let at = |nanos: Nanos| seconds(nanos, origin);
     let (sent, end) = (at(request.sent_ns), at(request.end_ns).max(at(request.sent_ns)));
     let (first, arrivals) = tokens(request, times, &amounts, (sent, end), origin);
-    let begin = times.map_or(sent, |times| (first - times.prefill).clamp(sent, first));
-    Some(Timed {
+    let begin = match times {
+        Some(times) => (first - times.prefill).clamp(sent, first),
+        None if amounts == Amounts::NONE => first,
+        None => sent,
+    };
+    Timed {
         request: position,
         sent,
         earliest: begin,
@@ -140,41 +181,46 @@ fn one(position: usize, request: &RequestRecord, usual: f64, origin: Nanos) -> O
         end,
         amounts,
         by_server: times.is_some(),
-    })
+        guessed: !is_streamed(request),
+    }
 }
 
-fn amounts(request: &RequestRecord, times: Option<ServerTimes>, usual: f64) -> Option<Amounts> {
-    let told = request.tokens.prompt.map(|count| count as f64);
+fn amounts(request: &RequestRecord, times: Option<ServerTimes>, usual: &Usual<'_>) -> Amounts {
+    let (prompt, spread) = usual.prompt(request);
     let cached = request
         .tokens
         .cached_prompt
         .map(|count| count as f64)
         .or(times.and_then(|times| times.cached))
         .unwrap_or(0.0);
-    let computed = times
-        .and_then(|times| times.computed)
-        .unwrap_or_else(|| (told.unwrap_or(usual) - cached).max(0.0));
+    let computed =
+        times.and_then(|times| times.computed).unwrap_or_else(|| (prompt - cached).max(0.0));
     // Without a count each chunk stands for a token.
     let chunks = request.event_offsets_ns.len() as f64;
     let output = request.tokens.completion.map_or(chunks, |count| count as f64);
     match &request.outcome {
-        Outcome::Ok { .. } => Some(Amounts { computed, cached, output, doubt: 0.0 }),
+        Outcome::Ok { .. } => Amounts { computed, cached, output, doubt: spread },
         Outcome::Failed { class, .. } if request.first_token_ns.is_none() => {
-            // Whether the server had begun, nobody knows.
-            may_have_begun(*class).then_some(Amounts {
-                computed: computed / 2.0,
-                cached,
-                output: 0.0,
-                doubt: 0.5,
-            })
+            // Whether the server had begun, nobody knows: something between nothing and all.
+            let doubt = spread.hypot(3.0_f64.sqrt().recip());
+            let computed = computed / 2.0;
+            if may_have_begun(*class) {
+                Amounts { computed, cached, output: 0.0, doubt }
+            } else {
+                Amounts::NONE
+            }
         }
-        Outcome::Failed { .. } => Some(Amounts { computed, cached, output, doubt: 0.0 }),
+        Outcome::Failed { .. } => Amounts { computed, cached, output, doubt: spread },
     }
 }
 
 /// Whether a request that failed so may have cost the server's model anything.
 const fn may_have_begun(class: FailureClass) -> bool {
     !matches!(class, FailureClass::Connect | FailureClass::Tls | FailureClass::HttpStatus)
+}
+
+const fn is_streamed(request: &RequestRecord) -> bool {
+    request.event_offsets_ns.len() >= 2
 }
 
 /// First token and arrivals after it.
@@ -185,8 +231,7 @@ fn tokens(
     (sent, end): (f64, f64),
     origin: Nanos,
 ) -> (f64, Vec<f64>) {
-    let streamed = request.event_offsets_ns.len() >= 2;
-    if let (true, Some(first)) = (streamed, request.first_token_ns) {
+    if let (true, Some(first)) = (is_streamed(request), request.first_token_ns) {
         let base = seconds(request.sent_ns, origin);
         let mut latest = seconds(first, origin).clamp(sent, end);
         let first = latest;
@@ -208,12 +253,21 @@ fn tokens(
         (done - sent) * steps / (steps + amounts.computed * assumed.prefill + assumed.step)
     });
     let first = (done - decode).clamp(sent, done);
-    (first, vec![done])
+    // Decoding is even, near enough: as many arrivals as tokens, or as pieces that tell a varying batch.
+    let pieces = (amounts.output - 1.0).clamp(1.0, PIECES);
+    let mut arrivals = Vec::new();
+    let mut piece = 1.0;
+    while piece <= pieces {
+        arrivals.push(first + (done - first) * (piece / pieces));
+        piece += 1.0;
+    }
+    (first, arrivals)
 }
 
 /// Estimates the begin of the prefills that no server told.
 fn begin_in_turn(placed: &mut [Timed]) {
-    let mut order: Vec<usize> = (0..placed.len()).collect();
+    let mut order: Vec<usize> =
+        (0..placed.len()).filter(|one| placed[*one].amounts != Amounts::NONE).collect();
     order.sort_by(|one, two| placed[*one].first.total_cmp(&placed[*two].first));
     let mut paces = Vec::new();
     let mut groups: Vec<(usize, usize)> = Vec::new();
@@ -247,10 +301,14 @@ fn begin_in_turn(placed: &mut [Timed]) {
     paces.sort_by(f64::total_cmp);
     let Some(pace) = stats::percentile(&paces, PACE_QUANTILE) else { return };
     for (from, to) in groups {
-        let members = &order[from..to];
-        let tokens: f64 = members.iter().map(|member| placed[*member].amounts.computed).sum();
+        let mut members: Vec<usize> = order[from..to].to_vec();
+        // Those of one group were taken in turn too: the last of them only in the last of its time.
+        members
+            .sort_by(|one, two| placed[*two].sent.total_cmp(&placed[*one].sent).then(two.cmp(one)));
+        let mut tokens = 0.0;
         for member in members {
-            let timed = &mut placed[*member];
+            let timed = &mut placed[member];
+            tokens += timed.amounts.computed;
             if !timed.by_server {
                 timed.begin = timed.earliest.max(timed.first - pace * tokens);
             }

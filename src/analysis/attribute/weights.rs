@@ -33,8 +33,13 @@ impl Weights {
     /// the cache is bound by memory: 2, and 0.001 a token of context (131 kB of keys and values of an 8 B model with
     /// grouped queries, against 16 GB of weights for a step). A step reads all weights once: 150. Seen on one H100 with a
     /// 1.24 B model in bf16: 512 prompt tokens in 15 ms, and 2.0 to 2.6 J a step at one sequence, 2.6 at 8, 3.5 at 64.
-    pub const ASSUMED: Self =
-        Self { prefill: 1.0, cached_prompt: CACHED_SHARE, decode: 2.0, context: 0.001, step: 150.0 };
+    pub const ASSUMED: Self = Self {
+        prefill: 1.0,
+        cached_prompt: CACHED_SHARE,
+        decode: 2.0,
+        context: 0.001,
+        step: 150.0,
+    };
 
     /// From fitted parameters.
     #[must_use]
@@ -95,4 +100,13 @@ pub fn given(config: &Value) -> Option<Weights> {
         context: given.context,
         step: given.step,
     })
+}
+
+/// Prompt tokens of a step at most, as the config recorded in a manifest states them.
+#[must_use]
+pub fn given_chunk(config: &Value) -> Option<f64> {
+    config
+        .pointer("/metrics/attribution/max_batched_tokens")?
+        .as_f64()
+        .filter(|chunk| *chunk >= 1.0)
 }

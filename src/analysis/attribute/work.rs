@@ -5,13 +5,18 @@
 //! `1 / n` of a step with `n` sequences at work; a prefill pays for its part of the steps that others made meanwhile,
 //! and for one at least.
 
-use super::timing::Timed;
+use super::super::stats;
+use super::timing::{Amounts, Timed};
 use super::weights::{PARAMETERS, Weights};
 
 /// Resolution of the count of steps, s.
 const STEP_CELL_S: f64 = 0.001;
 /// Most cells of it.
 const STEP_CELLS: f64 = 1_048_576.0;
+/// Prompts that took so many steps show how many tokens one takes ...
+const SEVERAL_STEPS: f64 = 2.5;
+/// ... if there are so many of them.
+const FEWEST_PROMPTS: usize = 10;
 
 /// Intervals of equal length over the measured window; the last may be shorter.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -117,6 +122,13 @@ impl Work {
             self.context,
             self.prefill_steps + self.decode_steps,
         ]
+    }
+
+    /// The sum of both.
+    #[must_use]
+    pub fn plus(mut self, other: &Self) -> Self {
+        self.add(other, 1.0);
+        self
     }
 
     /// Takes a share of other work.
@@ -252,17 +264,45 @@ fn per_arrival(one: &Timed) -> f64 {
     (one.amounts.output - 1.0).max(0.0) / one.arrivals.len() as f64
 }
 
-/// The work of all requests, in their order.
+/// The most prompt tokens of a step (`--max-num-batched-tokens` of vLLM), as prompts of several steps show it that were prefilled
+/// while others decoded; none where there are too few.
 #[must_use]
-pub fn of_requests(timed: &[Timed], grid: &Grid) -> Vec<RequestWork> {
-    let working = Occupancy::of(timed.iter().map(|one| (one.begin, one.last())));
-    let steps = Steps::of(timed, grid.length);
-    timed.iter().map(|one| of_request(one, grid, &working, &steps)).collect()
+pub fn infer_chunk(timed: &[Timed], length: f64) -> Option<f64> {
+    let steps = Steps::of(timed, length);
+    let mut chunks: Vec<f64> = timed
+        .iter()
+        .filter_map(|one| {
+            let passed = steps.until(one.first) - steps.until(one.begin);
+            (passed >= SEVERAL_STEPS).then(|| one.amounts.computed / passed)
+        })
+        .collect();
+    chunks.sort_by(f64::total_cmp);
+    // The first and the last step of a prompt are seldom full.
+    stats::percentile(&chunks, 0.75).filter(|chunk| chunks.len() >= FEWEST_PROMPTS && *chunk > 1.0)
 }
 
-fn of_request(one: &Timed, grid: &Grid, working: &Occupancy, steps: &Steps) -> RequestWork {
+/// The work of all requests, in their order. `chunk`: prompt tokens of a step at most, where that is known.
+#[must_use]
+pub fn of_requests(timed: &[Timed], grid: &Grid, chunk: Option<f64>) -> Vec<RequestWork> {
+    let working = Occupancy::of(timed.iter().map(|one| (one.begin, one.last())));
+    let steps = Steps::of(timed, grid.length);
+    timed.iter().map(|one| of_request(one, grid, &working, &steps, chunk)).collect()
+}
+
+fn of_request(
+    one: &Timed,
+    grid: &Grid,
+    working: &Occupancy,
+    steps: &Steps,
+    chunk: Option<f64>,
+) -> RequestWork {
     let mut found = RequestWork::default();
-    let passed = (steps.until(one.first) - steps.until(one.begin)).max(1.0);
+    if one.amounts == Amounts::NONE {
+        return found;
+    }
+    // Where nobody decoded meanwhile the steps cannot be seen.
+    let unseen = chunk.map_or(1.0, |chunk| one.amounts.computed / chunk);
+    let passed = (steps.until(one.first) - steps.until(one.begin)).max(unseen).max(1.0);
     let share = working.at(one.begin.midpoint(one.first));
     let prefill = Work {
         prefill: one.amounts.computed,
@@ -291,7 +331,6 @@ fn of_request(one: &Timed, grid: &Grid, working: &Occupancy, steps: &Steps) -> R
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analysis::attribute::timing::Amounts;
     use proptest::prelude::*;
 
     fn timed(begin: f64, first: f64, arrivals: Vec<f64>) -> Timed {
@@ -306,6 +345,7 @@ mod tests {
             arrivals,
             amounts: Amounts { computed: 100.0, cached: 10.0, output, doubt: 0.0 },
             by_server: true,
+            guessed: false,
         }
     }
 
@@ -314,11 +354,13 @@ mod tests {
         let arrivals: Vec<f64> = (1..=10).map(|token| 1.0 + 0.1 * f64::from(token)).collect();
         let both = [timed(0.0, 1.0, arrivals.clone()), timed(0.0, 1.0, arrivals)];
         let grid = Grid::new(2.0, 0.5);
-        for work in of_requests(&both, &grid) {
+        for work in of_requests(&both, &grid, None) {
             let sum = work.sum();
             assert!((sum.decode_steps - 5.0).abs() < 1e-9, "{sum:?}");
             assert!((sum.prefill_steps - 0.5).abs() < 1e-9, "{sum:?}");
-            assert!((sum.context - (1..=10).map(|k| 110.5 + f64::from(k)).sum::<f64>()).abs() < 1e-9);
+            assert!(
+                (sum.context - (1..=10).map(|k| 110.5 + f64::from(k)).sum::<f64>()).abs() < 1e-9
+            );
         }
     }
 
@@ -336,7 +378,7 @@ mod tests {
             let count = arrivals.len() as f64;
             let one = timed(begin, first, arrivals);
             let grid = Grid::new(at + 1.0, width);
-            let sum = of_requests(&[one], &grid)[0].sum();
+            let sum = of_requests(&[one], &grid, None)[0].sum();
             prop_assert!((sum.prefill - 100.0).abs() < 1e-6);
             prop_assert!((sum.decode - count).abs() < 1e-6);
             prop_assert!(sum.prefill_steps >= 1.0 - 1e-6);

@@ -10,6 +10,9 @@ pub struct AttributionConfig {
     /// Weights of the work, as `ai-energy-benchmark fit-weights` prints them. Default: fitted on the run itself
     /// where its mix of work tells them apart, else assumed ones; the report says which.
     pub weights: Option<AttributionWeights>,
+    /// Tokens of one step of the server at most (`--max-num-batched-tokens` of vLLM): a longer prompt takes several steps.
+    /// Default: as prompts show it that were prefilled while others decoded; where none do, a prompt is taken for one step.
+    pub max_batched_tokens: Option<u32>,
 }
 
 /// What units of work cost against each other. Only their ratios matter, so any unit will do; fitted ones are joules.

@@ -1,0 +1,255 @@
+//! The energy of intervals, split over the requests that worked in them.
+//!
+//! What the work costs by the weights, times the ratio of energy to cost around an interval, is given to each request; what that
+//! leaves of an interval's energy goes to the work in it and in its two neighbours, which count half: a sensor shows some of
+//! an interval's energy in the next. What falls where nobody worked goes to those that were in flight, in equal parts; where
+//! nobody was, it stays unattributed. Nothing is lost on the way: the parts sum to the whole.
+
+use super::weights::Weights;
+use super::work::{Grid, RequestWork};
+
+/// Energy of the intervals, J.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Intervals {
+    /// The intervals.
+    pub grid: Grid,
+    /// All energy in each.
+    pub joules: Vec<f64>,
+    /// Of that, what idling would have used.
+    pub idle: Vec<f64>,
+    /// Random variance of each, J^2.
+    pub variance: Vec<f64>,
+}
+
+impl Intervals {
+    /// Energy beyond idling, J.
+    #[must_use]
+    pub fn active(&self, bin: usize) -> f64 {
+        self.joules[bin] - self.idle[bin]
+    }
+}
+
+/// What requests used, in their order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Split {
+    /// Prefill and decode of each request, J.
+    pub requests: Vec<[f64; 2]>,
+    /// Where nobody was in flight, J.
+    pub unattributed: f64,
+    /// Cost of all work in each interval.
+    costs: Vec<f64>,
+}
+
+/// How much of an interval's energy its neighbours' work may claim, against its own.
+const NEIGHBOURS: [f64; 3] = [0.5, 1.0, 0.5];
+
+/// Time in flight of each request by interval, before and after its first token.
+pub type InFlight = Vec<Vec<(usize, [f64; 2])>>;
+
+/// Splits the energy.
+#[must_use]
+pub fn split(
+    intervals: &Intervals,
+    work: &[RequestWork],
+    in_flight: &InFlight,
+    weights: &Weights,
+) -> Split {
+    let bins = intervals.grid.bins;
+    let costs = costs(work, weights, bins);
+    let mut received = vec![0.0; bins];
+    let mut homeless = vec![0.0; bins];
+    let time = times(in_flight, bins);
+    for bin in 0..bins {
+        let around = |of: &dyn Fn(usize) -> f64| -> [f64; 3] {
+            std::array::from_fn(|side| {
+                neighbour(bin, side, bins).map_or(0.0, |other| NEIGHBOURS[side] * of(other))
+            })
+        };
+        let claims = around(&|other| costs[other]);
+        let sum: f64 = claims.iter().sum();
+        if sum <= 0.0 {
+            homeless[bin] = intervals.active(bin);
+            continue;
+        }
+        if costs[bin] <= 0.0 {
+            // Somebody in flight whose work nobody knows goes before neighbours.
+            let share = (time[bin] / intervals.grid.width).min(1.0);
+            homeless[bin] = share * intervals.active(bin);
+        }
+        let ratio = around(&|other| intervals.active(other)).iter().sum::<f64>() / sum;
+        let expected = ratio * costs[bin];
+        received[bin] += expected;
+        for (side, claim) in claims.iter().enumerate() {
+            if let Some(other) = neighbour(bin, side, bins) {
+                let rest = intervals.active(bin) - expected - homeless[bin];
+                received[other] += rest * claim / sum;
+            }
+        }
+    }
+    let mut requests = share_out(work, weights, &received, &costs);
+    let unattributed = house(&homeless, in_flight, &time, &mut requests);
+    Split { requests, unattributed, costs }
+}
+
+/// The interval before, this one, the one after.
+fn neighbour(bin: usize, side: usize, bins: usize) -> Option<usize> {
+    (bin + side).checked_sub(1).filter(|other| *other < bins)
+}
+
+fn costs(work: &[RequestWork], weights: &Weights, bins: usize) -> Vec<f64> {
+    let mut costs = vec![0.0; bins];
+    for one in work {
+        for (position, work) in one.bins.iter().enumerate() {
+            costs[one.from + position] += work.cost(weights).iter().sum::<f64>();
+        }
+    }
+    costs
+}
+
+fn share_out(
+    work: &[RequestWork],
+    weights: &Weights,
+    received: &[f64],
+    costs: &[f64],
+) -> Vec<[f64; 2]> {
+    work.iter()
+        .map(|one| {
+            let mut sum = [0.0; 2];
+            for (position, work) in one.bins.iter().enumerate() {
+                let bin = one.from + position;
+                if costs[bin] > 0.0 {
+                    let [prefill, decode] = work.cost(weights);
+                    sum[0] += received[bin] * (prefill / costs[bin]);
+                    sum[1] += received[bin] * (decode / costs[bin]);
+                }
+            }
+            sum
+        })
+        .collect()
+}
+
+/// Time in flight in each interval, all requests together.
+fn times(in_flight: &InFlight, bins: usize) -> Vec<f64> {
+    let mut time = vec![0.0; bins];
+    for (bin, parts) in in_flight.iter().flatten() {
+        time[*bin] += parts[0] + parts[1];
+    }
+    time
+}
+
+/// Gives energy without work to whoever was in flight; tells what is left.
+fn house(homeless: &[f64], in_flight: &InFlight, time: &[f64], requests: &mut [[f64; 2]]) -> f64 {
+    for (spans, request) in in_flight.iter().zip(requests) {
+        for (bin, parts) in spans.iter().filter(|(bin, _)| time[*bin] > 0.0) {
+            for (sum, part) in request.iter_mut().zip(parts) {
+                *sum += homeless[*bin] * (part / time[*bin]);
+            }
+        }
+    }
+    homeless.iter().zip(time).filter(|(_, time)| **time <= 0.0).map(|(joules, _)| joules).sum()
+}
+
+impl Split {
+    /// Variance of each request's energy from the random errors of the intervals, J^2.
+    ///
+    /// What a counter shows too late in one interval it shows too early in the next, so errors of neighbours cancel; taken as
+    /// independent they overstate.
+    #[must_use]
+    pub fn variances(
+        &self,
+        intervals: &Intervals,
+        work: &[RequestWork],
+        weights: &Weights,
+    ) -> Vec<f64> {
+        let of_request = |one: &RequestWork| {
+            let parts = one.bins.iter().enumerate().map(|(position, work)| {
+                let bin = one.from + position;
+                if self.costs[bin] <= 0.0 {
+                    return 0.0;
+                }
+                let share = work.cost(weights).iter().sum::<f64>() / self.costs[bin];
+                share * share * intervals.variance[bin]
+            });
+            parts.sum()
+        };
+        work.iter().map(of_request).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analysis::attribute::work::Work;
+    use proptest::prelude::*;
+
+    fn request(from: usize, costs: &[(f64, f64)]) -> RequestWork {
+        let bins = costs
+            .iter()
+            .map(|(prefill, decode)| Work { prefill: *prefill, decode: *decode, ..Work::default() })
+            .collect();
+        RequestWork { from, bins }
+    }
+
+    fn intervals(joules: Vec<f64>, idle: f64) -> Intervals {
+        let bins = joules.len();
+        Intervals {
+            grid: Grid::new(bins as f64, 1.0),
+            idle: vec![idle; bins],
+            variance: vec![1.0; bins],
+            joules,
+        }
+    }
+
+    const EVEN: Weights =
+        Weights { prefill: 1.0, cached_prompt: 0.0, decode: 1.0, context: 0.0, step: 0.0 };
+
+    #[test]
+    fn energy_follows_the_work_of_its_interval() {
+        let work = [request(0, &[(3.0, 0.0), (0.0, 1.0)]), request(1, &[(0.0, 3.0)])];
+        let found = split(&intervals(vec![13.0, 14.0], 1.0), &work, &vec![Vec::new(); 2], &EVEN);
+        let sum: f64 = found.requests.iter().flatten().sum();
+        assert!((sum - 25.0).abs() < 1e-12);
+        assert!(found.requests[0][0] > 9.0 && found.requests[1][1] > found.requests[0][1] * 2.9);
+    }
+
+    #[test]
+    fn energy_where_nobody_was_in_flight_is_nobodys() {
+        let work = [request(0, &[(1.0, 0.0)])];
+        let joules = intervals(vec![5.0, 3.0, 2.0, 7.0], 0.0);
+        let found = split(&joules, &work, &vec![Vec::new()], &EVEN);
+        // The neighbour's energy is a late part of the work's; that farther on is not.
+        assert!((found.requests[0][0] - 8.0).abs() < 1e-12, "{found:?}");
+        assert!((found.unattributed - 9.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn energy_without_known_work_goes_to_those_in_flight() {
+        let joules = intervals(vec![6.0], 0.0);
+        let in_flight = vec![vec![(0, [1.0, 0.0])], vec![(0, [0.0, 0.5])]];
+        let work = vec![RequestWork::default(); 2];
+        let found = split(&joules, &work, &in_flight, &EVEN);
+        assert_eq!(found.requests, [[4.0, 0.0], [0.0, 2.0]]);
+    }
+
+    proptest! {
+        #[test]
+        fn the_parts_sum_to_the_whole(
+            joules in prop::collection::vec(-5.0..500.0_f64, 1..30),
+            starts in prop::collection::vec((0_usize..30, 0.0..9.0_f64, 0.0..9.0_f64, 0.0..1.0_f64), 0..20),
+            idle in 0.0..50.0_f64,
+        ) {
+            let bins = joules.len();
+            let intervals = intervals(joules, idle);
+            let work: Vec<RequestWork> =
+                starts.iter().map(|(from, p, d, _)| request(from % bins, &[(*p, *d)])).collect();
+            let in_flight: InFlight =
+                starts.iter().map(|(from, .., time)| vec![((from + 1) % bins, [*time, 0.1])]).collect();
+            let found = split(&intervals, &work, &in_flight, &Weights::ASSUMED);
+            let parts: f64 =
+                found.requests.iter().flatten().sum::<f64>() + found.unattributed;
+            let whole: f64 = (0..bins).map(|bin| intervals.active(bin)).sum();
+            let size: f64 = (0..bins).map(|bin| intervals.active(bin).abs()).sum();
+            prop_assert!((parts - whole).abs() <= 1e-12 * size.max(1.0));
+        }
+    }
+}
