@@ -14,6 +14,7 @@ use crate::record::{
 };
 
 use super::attribute::AttributionFindings;
+use super::footprint::Footprint;
 use super::meter_cost::MeterCost;
 use super::scope::CpuShare;
 use super::stats::Summary;
@@ -545,6 +546,9 @@ pub struct Findings {
     pub attribution: AttributionFindings,
     /// Emissions.
     pub emissions: Emissions,
+    /// Emissions by the electricity that was bought, water, cost and hardware; null in reports of earlier versions.
+    #[serde(default)]
+    pub footprint: Option<Footprint>,
     /// The phases, each with what it used.
     pub phases: Vec<PhaseFindings>,
     /// What the reader should know.
