@@ -23,6 +23,8 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Run a benchmark and report joules
     Run(RunArgs),
+    /// Compare two sets of runs, or make the runs of two configs in turn and compare them
+    Compare(CompareArgs),
     /// Check a config and everything it names, without sending a request; all problems at once
     Validate(ValidateArgs),
     /// Show which sensors exist here, which could with what permission, and what a run would count
@@ -114,7 +116,7 @@ pub(crate) enum Info {
     Searchpath,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(
     after_help = "Exit codes: 0 ok, 1 run failed, 2 usage or config, 3 finished with failures, 130 interrupted.\n\
                   With --config-name, as Hydra's: 1 also for what is wrong with the config."
@@ -152,6 +154,61 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     pub fine: bool,
     /// Print report.json on standard output and nothing else there; of several runs one a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A test of two sets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CompareTest {
+    /// Value by value, in the order of time
+    Paired,
+    /// Two independent sets
+    Welch,
+}
+
+/// What lies between two values of a set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub(crate) enum CompareUnit {
+    /// The same process serves them all
+    WithinProcess,
+    /// The model is loaded again
+    AcrossRestarts,
+    /// Another day
+    AcrossDays,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompareArgs {
+    /// Run folders of the first set, those of the second after `--`; with --run, changes to both configs
+    #[arg(value_name = "RUN | KEY=VALUE")]
+    pub first: Vec<String>,
+    #[arg(last = true, value_name = "RUN", hide = true, conflicts_with = "run")]
+    pub second: Vec<PathBuf>,
+    /// Run folders of the first set
+    #[arg(long, value_name = "RUN", num_args = 1.., conflicts_with_all = ["first", "run"])]
+    pub a: Vec<PathBuf>,
+    /// Run folders of the second set
+    #[arg(long, value_name = "RUN", num_args = 1.., conflicts_with_all = ["second", "run"])]
+    pub b: Vec<PathBuf>,
+    /// Make the runs: two configs, in turn (ABBA)
+    #[arg(long, value_names = ["A.yaml", "B.yaml"], num_args = 2)]
+    pub run: Option<Vec<PathBuf>>,
+    /// Runs of each config, 2 or more
+    #[arg(long, value_name = "N", default_value_t = 8, requires = "run",
+          value_parser = clap::value_parser!(u32).range(2..))]
+    pub repetitions: u32,
+    /// Compare also what is not alike: other models, synthetic weights beside real ones
+    #[arg(long)]
+    pub unlike: bool,
+    /// Which test; by default the one that the order of the runs allows
+    #[arg(long, value_enum)]
+    pub test: Option<CompareTest>,
+    /// What lies between two runs, where they do not tell
+    #[arg(long, value_enum)]
+    pub unit: Option<CompareUnit>,
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -259,6 +316,35 @@ mod tests {
     fn changes_may_stand_anywhere_and_begin_with_any_sign() {
         let run = run_args(&["~a", "c.yaml", "+b=1", "--json", "++c=2", "d=-1"]);
         assert_eq!(run.config.words, ["~a", "c.yaml", "+b=1", "++c=2", "d=-1"]);
+    }
+
+    fn compare_args(words: &[&str]) -> Result<CompareArgs, clap::Error> {
+        let words = ["ai-energy-benchmark", "compare"].iter().chain(words);
+        match Arguments::try_parse_from(words)?.command {
+            Command::Compare(compare) => Ok(compare),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn two_sets_are_told_apart_by_flags_or_a_double_dash() {
+        let dashed = compare_args(&["r/1", "r/2", "--", "r/3"]).unwrap();
+        assert_eq!(dashed.first, ["r/1", "r/2"]);
+        assert_eq!(dashed.second, [PathBuf::from("r/3")]);
+        let flagged = compare_args(&["--a", "r/1", "r/2", "--b", "r/3", "--json"]).unwrap();
+        assert_eq!((flagged.a.len(), flagged.b.len(), flagged.json), (2, 1, true));
+        let made =
+            compare_args(&["--run", "a.yaml", "b.yaml", "x=1", "--repetitions", "4"]).unwrap();
+        assert_eq!((made.run.unwrap().len(), made.repetitions), (2, 4));
+        assert_eq!(made.first, ["x=1"]);
+        for wrong in [
+            &["--run", "a.yaml"] as &[&str],
+            &["--run", "a.yaml", "b.yaml", "--repetitions", "1"],
+            &["--run", "a.yaml", "b.yaml", "--a", "r"],
+            &["--unit", "across-moons"],
+        ] {
+            assert!(compare_args(wrong).is_err(), "{wrong:?}");
+        }
     }
 
     #[test]

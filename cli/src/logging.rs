@@ -124,6 +124,11 @@ impl Observer for Logged {
         self.observer.phase(phase);
     }
 
+    fn repetition(&self, number: u32, most: u32) {
+        tracing::info!(number, most, "repetition");
+        self.observer.repetition(number, most);
+    }
+
     fn progress(&self, snapshot: &Snapshot) {
         self.observer.progress(snapshot);
     }

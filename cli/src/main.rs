@@ -5,6 +5,7 @@
 mod args;
 mod commands;
 mod exit;
+mod judge;
 mod logging;
 mod plan;
 mod progress;
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
     logging::start(arguments.verbose, arguments.log_format);
     let exit = match arguments.command {
         Command::Run(run) => commands::run::run(&run, arguments.log_format),
+        Command::Compare(compare) => commands::compare::run(&compare, arguments.log_format),
         Command::Validate(validate) => commands::validate::run(&validate),
         Command::Doctor(doctor) => commands::doctor::run(&doctor),
         Command::FitWeights(fit) => commands::fit_weights::run(&fit),

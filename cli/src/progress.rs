@@ -39,6 +39,10 @@ impl Observer for Bar {
         self.bar.set_style(style("{prefix:>9} {spinner} {msg}"));
     }
 
+    fn repetition(&self, number: u32, most: u32) {
+        self.bar.set_prefix(format!("{number}/{most}"));
+    }
+
     fn progress(&self, snapshot: &Snapshot) {
         if snapshot.total > 0 {
             self.bar.set_length(snapshot.total);
@@ -64,6 +68,10 @@ impl Observer for Lines {
     fn phase(&self, phase: Phase) {
         *self.last() = clock::now();
         terminal::note(title(phase));
+    }
+
+    fn repetition(&self, number: u32, most: u32) {
+        terminal::note(&format!("  repetition {number} of {most}"));
     }
 
     fn progress(&self, snapshot: &Snapshot) {
@@ -185,6 +193,7 @@ mod tests {
             source: Some(Source::Measured),
             power: Some(Watts(261.4)),
             energy: Some(Joules(1234.0)),
+            temperature: None,
         };
         snapshot.eta = Some(Seconds(6.2));
         assert_eq!(figures(&snapshot), "42.0 tok/s  261 W  1234 J  6 s left");

@@ -131,6 +131,10 @@ impl Backend for CandleBackend {
         })
     }
 
+    fn loads_here(&self) -> bool {
+        true
+    }
+
     fn generate<'a>(
         &'a self,
         request: &'a GenerateRequest,

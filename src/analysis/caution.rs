@@ -2,11 +2,14 @@
 
 use crate::record::{Event, RunRecords, Source, Warning};
 
+use super::condition;
 use super::energy::Metering;
 use super::findings::{
     Basis, Counts, CrossCheck, Efficiency, EnergyFindings, Figure, RunFacts, SYNTHETIC_SENTENCE,
     SensorFindings, Tokens,
 };
+use super::protocol::ProtocolFindings;
+use super::repetition::Repetition;
 use super::window::MAX_MISSED_PERIODS;
 
 /// Counter and integrated power may differ by this share.
@@ -32,6 +35,10 @@ pub struct Seen<'a> {
     pub metered: &'a EnergyFindings,
     /// Headline figures.
     pub efficiency: &'a Efficiency,
+    /// Repetitions, steady state, warm-up.
+    pub protocol: &'a ProtocolFindings,
+    /// The repetitions with their requests.
+    pub repetitions: &'a [Repetition<'a>],
     /// Sensors.
     pub sensors: &'a [SensorFindings],
     /// Counter against power.
@@ -54,7 +61,8 @@ pub fn warnings(seen: &Seen<'_>) -> Vec<Warning> {
         .chain(events)
         .chain(about_the_run(seen))
         .chain(about_the_meters(seen))
-        .chain(about_the_energy(seen));
+        .chain(about_the_energy(seen))
+        .chain(condition::cautions(seen));
     let mut once: Vec<Warning> = Vec::new();
     for warning in all {
         if !once.contains(&warning) {
@@ -225,7 +233,7 @@ fn idle_cautions(name: &str, before: Option<f64>, after: Option<f64>) -> Option<
             "idle_drift",
             format!(
                 "The {name} idled at {before:.1} W before and {after:.1} W after the measurement: the net energy and \
-                 the idle share depend on which is taken (the mean is)."
+                 the idle share depend on which is taken (the mean is, with half the difference in its uncertainty)."
             ),
         )
     })

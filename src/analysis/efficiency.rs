@@ -1,7 +1,7 @@
 //! Energy over what it bought, and its interval over the prompts; emissions.
 
 use crate::record::{CarbonBasis, Component, RequestRecord, Source};
-use crate::units::{GramsCo2e, JOULES_PER_WATT_HOUR, Joules};
+use crate::units::{GramsCo2e, JOULES_PER_WATT_HOUR, Joules, Nanos};
 
 use super::energy::Metering;
 use super::findings::{
@@ -26,6 +26,12 @@ pub(super) fn basis(energy: &EnergyFindings) -> (Basis, Vec<Component>) {
     } else {
         (Basis::Nothing, Vec::new())
     }
+}
+
+/// The parts of the machine whose energy the headline is.
+#[must_use]
+pub fn headline_parts(energy: &EnergyFindings) -> Vec<Component> {
+    basis(energy).1
 }
 
 fn gross(energy: &EnergyFindings, basis: Basis) -> Figure {
@@ -176,14 +182,13 @@ fn share_out<'a>(
     parts: &[Component],
     requests: &[&'a RequestRecord],
 ) -> Result<Shares<'a>, String> {
-    let window = metering.window.ok_or("no request was sent")?;
     let mut order = requests.to_vec();
     order.sort_by_key(|request| (request.sent_ns, request.index));
     let overlap = order.windows(2).any(|pair| pair[1].sent_ns < pair[0].end_ns);
     if overlap {
-        return by_tokens(metering, parts, window, order);
+        return by_tokens(metering, parts, order);
     }
-    let ends = order.iter().skip(1).map(|next| next.sent_ns).chain([window.to]);
+    let ends = slice_ends(metering, &order);
     let mut joules = Vec::with_capacity(order.len());
     let mut resolved = true;
     for (request, to) in order.iter().zip(ends) {
@@ -204,6 +209,22 @@ fn share_out<'a>(
     })
 }
 
+/// Where each request's slice ends: at the next sending of its repetition, or with that.
+fn slice_ends(metering: &Metering<'_>, order: &[&RequestRecord]) -> Vec<Nanos> {
+    let next = order.iter().skip(1).map(|next| Some(next.sent_ns)).chain([None]);
+    order
+        .iter()
+        .zip(next)
+        .map(|(request, next)| {
+            let holds =
+                |window: &&Window| window.from <= request.sent_ns && request.end_ns <= window.to;
+            let end =
+                metering.windows.iter().find(holds).map_or(request.end_ns, |window| window.to);
+            next.map_or(end, |next| next.min(end))
+        })
+        .collect()
+}
+
 fn between_sendings(
     metering: &Metering<'_>,
     parts: &[Component],
@@ -221,10 +242,9 @@ fn between_sendings(
 fn by_tokens<'a>(
     metering: &Metering<'_>,
     parts: &[Component],
-    window: Window,
     order: Vec<&'a RequestRecord>,
 ) -> Result<Shares<'a>, String> {
-    let energy = metering.energy_of(parts, window)?.joules;
+    let energy = metering.measured_energy(parts)?.joules;
     let tokens: Vec<f64> = order
         .iter()
         .map(|request| match request.tokens.completion {
@@ -264,7 +284,7 @@ pub fn emissions(energy: &EnergyFindings, carbon: &CarbonBasis, counts: &Counts)
             let mut figure = joules.scaled(grams, GramsCo2e::UNIT);
             // A factor is a statistic of a grid, not a reading.
             figure.source = figure.source.map(|source| source.max(Source::Modelled));
-            figure.note("the factor's own uncertainty is not inside: it stands beside")
+            figure.note("the factor's own uncertainty is not inside")
         }
         None => Figure::unknown(
             GramsCo2e::UNIT,

@@ -1,10 +1,11 @@
 //! Energy by device, by part of the machine and in total, gross and net.
+//!
+//! Gross is what the repetitions of the measurement used, each over its own window; what lies between them is in no figure.
 
-use crate::record::{
-    Component, Phase, Quantity, RunRecords, SampleRecord, SensorInfo, Source, Whose,
-};
+use crate::record::{Component, Quantity, RunRecords, SampleRecord, SensorInfo, Source, Whose};
 use crate::units::{Joules, Seconds, Watts};
 
+use super::baseline::{self, Power};
 use super::findings::{
     Account, ComponentEnergy, CrossCheck, DeviceEnergy, EnergyFindings, Figure, Machine,
     Observation, SensorFindings, Total, Uncertainty,
@@ -12,9 +13,6 @@ use super::findings::{
 use super::scope::{CpuShare, Shares};
 use super::stats;
 use super::window::{Curve, Energy, NoEnergy, Window};
-
-/// What the idle phases of this run are a baseline of: they come after loading the model.
-pub const BASELINE: &str = "model_loaded";
 
 /// Parts of a machine, in the order of reports.
 pub const COMPONENTS: [Component; 3] = [Component::Gpu, Component::Cpu, Component::Ram];
@@ -34,21 +32,32 @@ pub struct Metering<'a> {
     /// In the manifest's order.
     pub channels: Vec<Channel<'a>>,
     records: &'a RunRecords,
-    /// First request sent to last request ended; none without requests.
+    /// Each repetition's: first request sent to last request ended. Energy and power are over these.
+    pub windows: Vec<Window>,
+    /// From the first's begin to the last's end; none without requests.
     pub window: Option<Window>,
-    idle_before: Option<Window>,
-    idle_after: Option<Window>,
     /// Whose processor time it was.
     pub shares: Shares,
 }
 
+/// Why there is no energy without requests.
+const NO_WINDOW: &str = "no request was sent: there is no measured window";
+
+/// From the first begin to the last end.
+fn hull(windows: &[Window]) -> Option<Window> {
+    Some(Window {
+        from: windows.iter().map(|window| window.from).min()?,
+        to: windows.iter().map(|window| window.to).max()?,
+    })
+}
+
 /// Energy that is known, or why it is not.
-type Known = Result<Energy, String>;
+pub(super) type Known = Result<Energy, String>;
 
 impl<'a> Metering<'a> {
     /// Sorts the samples of a run by sensor and builds the curves.
     #[must_use]
-    pub fn of(records: &'a RunRecords, window: Option<Window>) -> Self {
+    pub fn of(records: &'a RunRecords, windows: Vec<Window>) -> Self {
         let sensors = &records.manifest.sensors;
         let mut samples: Vec<Vec<&SampleRecord>> = vec![Vec::new(); sensors.len()];
         for sample in &records.samples {
@@ -64,18 +73,13 @@ impl<'a> Metering<'a> {
                 Channel { info, samples, curve }
             })
             .collect();
-        let phase = |phase| {
-            let (from, to) = records.phase(phase)?;
-            Some(Window { from, to: to? })
-        };
-        Self {
-            channels,
-            records,
-            window,
-            idle_before: phase(Phase::IdleBefore),
-            idle_after: phase(Phase::IdleAfter),
-            shares: Shares::of(records),
-        }
+        Self { channels, records, window: hull(&windows), windows, shares: Shares::of(records) }
+    }
+
+    /// The records that it is of.
+    #[must_use]
+    pub const fn records(&self) -> &'a RunRecords {
+        self.records
     }
 
     /// The counted sensors of a part of the machine.
@@ -123,7 +127,8 @@ impl<'a> Metering<'a> {
         if self.counted(Component::Cpu).is_empty() {
             return None;
         }
-        let cpu = self.known_window().and_then(|window| self.whole(Component::Cpu, window));
+        let whole = self.window.ok_or_else(|| NO_WINDOW.to_owned());
+        let cpu = whole.and_then(|window| self.whole(Component::Cpu, window));
         Some(self.shares.finding(self.records.manifest.cpu_scope.as_ref(), self.window, &cpu))
     }
 
@@ -148,6 +153,27 @@ impl<'a> Metering<'a> {
             return Err(format!("{} is counted but has no sensor", component.as_str()));
         }
         channels.iter().try_fold(Energy::ZERO, |sum, channel| Ok(sum.plus(channel.energy(window)?)))
+    }
+
+    /// Energy of parts over all repetitions.
+    ///
+    /// # Errors
+    /// In words, when there are none or one of them is not known.
+    pub fn measured_energy(&self, components: &[Component]) -> Known {
+        self.over_windows(|window| self.energy_of(components, window))
+    }
+
+    fn over_windows(&self, energy: impl Fn(Window) -> Known) -> Known {
+        if self.windows.is_empty() {
+            return Err(NO_WINDOW.to_owned());
+        }
+        self.windows.iter().try_fold(Energy::ZERO, |sum, window| Ok(sum.plus(energy(*window)?)))
+    }
+
+    /// Length of all repetitions together; none without requests.
+    #[must_use]
+    pub fn measured_length(&self) -> Option<Seconds> {
+        (!self.windows.is_empty()).then(|| self.windows.iter().map(|window| window.length()).sum())
     }
 
     /// The parts counted, those measured or those not.
@@ -195,7 +221,7 @@ impl<'a> Metering<'a> {
     }
 
     fn device(&self, channel: &Channel<'_>) -> DeviceEnergy {
-        let gross = self.known_window().and_then(|window| channel.energy(window));
+        let gross = self.over_windows(|window| channel.energy(window));
         let gross = energy_figure(&gross, channel.info.source);
         DeviceEnergy {
             sensor: channel.info.name.clone(),
@@ -212,14 +238,10 @@ impl<'a> Metering<'a> {
         Total { included, account }
     }
 
-    fn known_window(&self) -> Result<Window, String> {
-        self.window.ok_or_else(|| "no request was sent: there is no measured window".to_owned())
-    }
-
     /// A figure over the length of the measured window.
     #[must_use]
     pub fn mean_power(&self, energy: &Figure) -> Figure {
-        let length = self.window.map(|window| window.length().0);
+        let length = self.measured_length().map(Seconds::value);
         energy.per(length, Watts::UNIT, "the measured window has no length")
     }
 
@@ -229,38 +251,29 @@ impl<'a> Metering<'a> {
             .filter_map(|component| self.source(*component))
             .max()
             .unwrap_or(Source::Measured);
-        let gross = self.known_window().and_then(|window| self.energy_of(components, window));
-        let before = self.idle_power(components, self.idle_before, "before");
-        let after = self.idle_power(components, self.idle_after, "after");
-        let idle = self.known_window().and_then(|window| idle_energy(&before, &after, window));
+        let gross = self.measured_energy(components);
+        let base = baseline::of(self, components);
+        let length = self.measured_length().ok_or_else(|| NO_WINDOW.to_owned());
+        let idle = base.power.clone().and_then(|power| Ok(power.over(length?)));
         let net = match (&gross, &idle) {
             (Ok(gross), Ok(idle)) => Ok(less(*gross, *idle)),
             (Err(reason), _) | (_, Err(reason)) => Err(reason.clone()),
         };
         let gross_figure = energy_figure(&gross, source);
-        let note = format!("less the power of idling with the model loaded ({BASELINE})");
+        let net_source = source.max(base.source.unwrap_or(source));
+        let watts = |power: &Result<Power, String>| power_figure(power, source);
         Account {
             mean_power: self.mean_power(&gross_figure),
-            idle_power_before: power_figure(&before, source),
-            idle_power_after: power_figure(&after, source),
-            net_baseline: net.is_ok().then(|| BASELINE.to_owned()),
-            net: energy_figure(&net, source).note(note),
-            idle_share: idle_share(&gross, &idle, source),
+            idle_power_before: watts(&base.loaded.before),
+            idle_power_after: watts(&base.loaded.after),
+            bare_power_before: watts(&base.bare.before),
+            bare_power_after: watts(&base.bare.after),
+            baseline_power: power_figure(&base.power, net_source),
+            net_baseline: net.is_ok().then(|| base.name.to_owned()),
+            net: energy_figure(&net, net_source).note(base.note),
+            idle_share: idle_share(&gross, &idle, net_source),
             gross: gross_figure,
         }
-    }
-
-    /// Mean power over an idle phase, as energy over its length.
-    fn idle_power(
-        &self,
-        components: &[Component],
-        window: Option<Window>,
-        which: &str,
-    ) -> Result<(Energy, Seconds), String> {
-        let Some(window) = window.filter(|window| window.length() > Seconds::ZERO) else {
-            return Err(format!("there was no idle phase {which}"));
-        };
-        Ok((self.energy_of(components, window)?, window.length()))
     }
 
     /// Every sensor with what it did.
@@ -318,9 +331,9 @@ impl<'a> Metering<'a> {
             .samples
             .iter()
             .filter(|sample| {
-                self.window.is_some_and(|window| {
-                    sample.before_ns >= window.from && sample.after_ns <= window.to
-                })
+                self.windows
+                    .iter()
+                    .any(|window| sample.before_ns >= window.from && sample.after_ns <= window.to)
             })
             .filter_map(|sample| sample.value)
             .collect();
@@ -409,6 +422,9 @@ pub fn unknown_account(reason: &str) -> Account {
         mean_power: watts(),
         idle_power_before: watts(),
         idle_power_after: watts(),
+        bare_power_before: watts(),
+        bare_power_after: watts(),
+        baseline_power: watts(),
         net: joules(),
         net_baseline: None,
         idle_share: Figure::unknown("1", reason),
@@ -453,45 +469,13 @@ pub fn energy_figure(energy: &Known, source: Source) -> Figure {
     }
 }
 
-fn power_figure(energy: &Result<(Energy, Seconds), String>, source: Source) -> Figure {
-    match energy {
-        Ok((energy, length)) => energy_figure(&Ok(*energy), source).per(
-            Some(length.0),
-            Watts::UNIT,
-            "the phase has no length",
-        ),
-        Err(reason) => Figure::unknown(Watts::UNIT, reason.clone()),
-    }
-}
-
-/// What idling would have used over the measured window.
-///
-/// The mean of before and after where both are known, else the one that is. Half the difference
-/// between them, as a uniform spread, joins the random part: the baseline drifted by that much.
-fn idle_energy(
-    before: &Result<(Energy, Seconds), String>,
-    after: &Result<(Energy, Seconds), String>,
-    window: Window,
-) -> Known {
-    let over = |energy: &Energy, length: &Seconds| scale(*energy, window.length() / *length);
-    match (before, after) {
-        (Ok((first, first_length)), Ok((second, second_length))) => {
-            let (first, second) = (over(first, first_length), over(second, second_length));
-            let mut mean = scale(first.plus(second), 0.5);
-            let drift = (second.joules.0 - first.joules.0).abs() / 12.0_f64.sqrt();
-            mean.random = Joules(mean.random.0.hypot(drift));
-            Ok(mean)
+fn power_figure(power: &Result<Power, String>, source: Source) -> Figure {
+    match power {
+        Ok(power) => {
+            let energy = Ok(power.over(Seconds(1.0)));
+            energy_figure(&energy, source).scaled(1.0, Watts::UNIT)
         }
-        (Ok((energy, length)), Err(_)) | (Err(_), Ok((energy, length))) => Ok(over(energy, length)),
-        (Err(reason), Err(_)) => Err(format!("no idle power: {reason}")),
-    }
-}
-
-fn scale(energy: Energy, factor: f64) -> Energy {
-    Energy {
-        joules: energy.joules * factor,
-        random: energy.random * factor,
-        systematic: energy.systematic.map(|bound| bound * factor),
+        Err(reason) => Figure::unknown(Watts::UNIT, reason.clone()),
     }
 }
 

@@ -14,8 +14,8 @@ use crate::record::{
 };
 
 use super::attribute::AttributionFindings;
-use super::footprint::Footprint;
 use super::meter_cost::MeterCost;
+use super::protocol::ProtocolFindings;
 use super::scope::CpuShare;
 use super::stats::Summary;
 
@@ -155,7 +155,7 @@ pub struct RunFacts {
     pub stop_reason: Option<StopReason>,
     /// In words, when the run is not complete.
     pub incomplete_reason: Option<String>,
-    /// Length of the measured window: first request sent to last request ended.
+    /// Length of the measured window: first request sent to last request ended, all repetitions together.
     pub window: Figure,
     /// From the run's first record to its last.
     pub wall: Figure,
@@ -171,6 +171,8 @@ pub struct RunFacts {
 pub struct PhaseFindings {
     /// Which.
     pub phase: Phase,
+    /// Which repetition of the measurement, from 0; null in other phases.
+    pub repetition: Option<u32>,
     /// RFC 3339, UTC.
     pub began: String,
     /// RFC 3339, UTC; null when the run was cut off in it.
@@ -276,15 +278,21 @@ pub struct Account {
     pub gross: Figure,
     /// Gross over the window's length.
     pub mean_power: Figure,
-    /// Power in the idle phase before.
+    /// Power in the idle phase before, the model loaded.
     pub idle_power_before: Figure,
-    /// Power in the idle phase after.
+    /// Power in the idle phase after, the model loaded.
     pub idle_power_after: Figure,
-    /// Gross less the idle power over the window's length.
+    /// Power before the model was loaded.
+    pub bare_power_before: Figure,
+    /// Power after it was gone.
+    pub bare_power_after: Figure,
+    /// Power of the baseline that net energy is net of; half of what it drifted by is in its uncertainty.
+    pub baseline_power: Figure,
+    /// Gross less the baseline's power over the window's length.
     pub net: Figure,
-    /// What the idle power is that of; null without one.
+    /// Which baseline: `bare`, `context` or `model_loaded`; null without a net figure.
     pub net_baseline: Option<String>,
-    /// Idle energy over gross.
+    /// Energy at the baseline's power over gross.
     pub idle_share: Figure,
 }
 
@@ -544,11 +552,10 @@ pub struct Findings {
     pub efficiency: Efficiency,
     /// The same energy split over requests, prefill and decode.
     pub attribution: AttributionFindings,
+    /// Repetitions, steady state, warm-up.
+    pub protocol: ProtocolFindings,
     /// Emissions.
     pub emissions: Emissions,
-    /// Emissions by the electricity that was bought, water, cost and hardware; null in reports of earlier versions.
-    #[serde(default)]
-    pub footprint: Option<Footprint>,
     /// The phases, each with what it used.
     pub phases: Vec<PhaseFindings>,
     /// What the reader should know.

@@ -2,21 +2,27 @@
 //!
 //! [`analyse`] is the whole of it. [`window`] gives energy with its uncertainty for any interval,
 //! [`latency`] the times of requests, [`stats`] percentiles and the bootstrap, [`energy`] sums by part
-//! of the machine, [`efficiency`] energy over what it bought, [`caution`] what the reader should know.
+//! of the machine, [`efficiency`] energy over what it bought, [`protocol`] what the repetitions and the steady part say
+//! ([`inference`] is their mathematics), [`caution`] what the reader should know.
 
 pub mod attribute;
+pub mod baseline;
 pub mod calibrate;
 pub mod caution;
+pub mod compare;
+pub mod condition;
 mod discovered;
 pub mod efficiency;
 pub mod energy;
 pub mod findings;
-pub mod footprint;
 pub mod inference;
 pub mod latency;
 pub mod meter_cost;
+pub mod protocol;
+pub mod repetition;
 pub mod scope;
 pub mod stats;
+pub mod steady;
 pub mod student;
 pub mod window;
 
@@ -25,7 +31,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::record::{
-    Event, FailureClass, Outcome, Phase, RequestRecord, RunRecords, Source, StopReason,
+    Event, FailureClass, Outcome, Phase, RequestRecord, RunRecords, Source, Span, StopReason,
     TokenCounts, TokenSource, Weights,
 };
 use crate::units::{Joules, Nanos, Seconds};
@@ -61,16 +67,20 @@ pub fn analyse(records: &RunRecords) -> Findings {
     let measured: Vec<&RequestRecord> = of_phase(records, Phase::Measure);
     let succeeded: Vec<&RequestRecord> =
         measured.iter().copied().filter(|request| request.is_ok()).collect();
-    let window = measured_window(&measured);
-    let metering = Metering::of(records, window);
+    let repetitions = repetition::repetitions(&measured);
+    let windows: Vec<Window> = repetitions.iter().map(|one| one.window).collect();
+    let metering = Metering::of(records, windows);
     let counts = count(records, &measured);
     let tokens = tokens(&succeeded);
-    let run = run_facts(records, window, &counts);
+    let length = metering.measured_length();
+    let run = run_facts(records, length, &counts);
     let (energy, client_energy) = energies(&metering, records);
     let attribution = attribute::attribute(&metering, &energy, records);
     let efficiency = efficiency::efficiency(&metering, &energy, &measured, &counts, &tokens);
     let sensors = metering.sensors();
     let cross_checks = metering.cross_checks();
+    let headline = efficiency::headline_parts(&energy);
+    let protocol = protocol::findings(&metering, &headline, &repetitions);
     let warnings = caution::warnings(&caution::Seen {
         records,
         metering: &metering,
@@ -79,19 +89,10 @@ pub fn analyse(records: &RunRecords) -> Findings {
         tokens: &tokens,
         metered: client_energy.as_ref().unwrap_or(&energy),
         efficiency: &efficiency,
+        protocol: &protocol,
+        repetitions: &repetitions,
         sensors: &sensors,
         cross_checks: &cross_checks,
-    });
-    let basis = footprint::basis(records, window);
-    let emissions = efficiency::emissions(&energy, &basis, &counts);
-    let footprint = footprint::footprint(&footprint::Seen {
-        records,
-        metering: &metering,
-        basis: &basis,
-        energy: &energy,
-        emissions: &emissions,
-        counts: &counts,
-        tokens: &tokens,
     });
     Findings {
         schema_version: SCHEMA_VERSION,
@@ -107,9 +108,8 @@ pub fn analyse(records: &RunRecords) -> Findings {
         boundary: manifest.boundary.clone(),
         scope: manifest.scope.clone(),
         latency: latency::summarise(&succeeded),
-        throughput: throughput(window, &measured, &counts, &tokens),
-        emissions,
-        footprint: Some(footprint),
+        throughput: throughput(length, &measured, &counts, &tokens),
+        emissions: efficiency::emissions(&energy, &manifest.carbon, &counts),
         phases: phases(records, &metering),
         observations: metering.observations(),
         cpu_share: metering.cpu_share(),
@@ -122,6 +122,7 @@ pub fn analyse(records: &RunRecords) -> Findings {
         client_energy,
         efficiency,
         attribution,
+        protocol,
         warnings,
         sensors,
         cross_checks,
@@ -130,14 +131,6 @@ pub fn analyse(records: &RunRecords) -> Findings {
 
 fn of_phase(records: &RunRecords, phase: Phase) -> Vec<&RequestRecord> {
     records.requests.iter().filter(|request| request.phase == phase).collect()
-}
-
-/// First request sent to last request ended, failed ones included.
-fn measured_window(requests: &[&RequestRecord]) -> Option<Window> {
-    Some(Window {
-        from: requests.iter().map(|request| request.sent_ns).min()?,
-        to: requests.iter().map(|request| request.end_ns).max()?,
-    })
 }
 
 /// Energy of the server's machine, and of this one where it is another.
@@ -237,12 +230,12 @@ fn tokens(succeeded: &[&RequestRecord]) -> Tokens {
 }
 
 fn throughput(
-    window: Option<Window>,
+    length: Option<Seconds>,
     measured: &[&RequestRecord],
     counts: &Counts,
     tokens: &Tokens,
 ) -> Throughput {
-    let length = window.map(|window| window.length().0);
+    let length = length.map(Seconds::value);
     let rate = |amount: &Figure, unit: &str| {
         amount.per(length, unit, "no request was sent: there is no measured window")
     };
@@ -280,7 +273,7 @@ fn span(records: &RunRecords) -> Window {
     Window { from: stamps().min().unwrap_or(anchor), to: stamps().max().unwrap_or(anchor) }
 }
 
-fn run_facts(records: &RunRecords, window: Option<Window>, counts: &Counts) -> RunFacts {
+fn run_facts(records: &RunRecords, measured: Option<Seconds>, counts: &Counts) -> RunFacts {
     let manifest = &records.manifest;
     let stop_reason = records.events.iter().find_map(|record| match record.event {
         Event::Stopped { reason } => Some(reason),
@@ -289,9 +282,9 @@ fn run_facts(records: &RunRecords, window: Option<Window>, counts: &Counts) -> R
     let finished = records.events.iter().any(|record| record.event == Event::Finished);
     let incomplete_reason = incomplete(stop_reason, finished, counts);
     let whole = span(records);
-    let length = window.map_or_else(
+    let length = measured.map_or_else(
         || Figure::unknown(Seconds::UNIT, "no request was sent"),
-        |window| Figure::known(window.length().0, Seconds::UNIT, Source::Measured),
+        |length| Figure::known(length.0, Seconds::UNIT, Source::Measured),
     );
     RunFacts {
         id: manifest.run_id.clone(),
@@ -301,7 +294,7 @@ fn run_facts(records: &RunRecords, window: Option<Window>, counts: &Counts) -> R
         complete: incomplete_reason.is_none(),
         stop_reason,
         incomplete_reason,
-        overhead: overhead(records, whole, window),
+        overhead: overhead(records, whole, measured),
         wall: Figure::known(whole.length().0, Seconds::UNIT, Source::Measured),
         window: length,
         config_sha256: manifest.config_sha256.clone(),
@@ -334,19 +327,17 @@ fn wall_time(records: &RunRecords, at: Nanos) -> String {
 }
 
 /// Wall time that is neither loading, idling, warm-up nor the measured window.
-fn overhead(records: &RunRecords, whole: Window, window: Option<Window>) -> Figure {
-    let Some(window) = window else {
+fn overhead(records: &RunRecords, whole: Window, measured: Option<Seconds>) -> Figure {
+    let Some(measured) = measured else {
         return Figure::unknown(Seconds::UNIT, "no request was sent");
     };
-    let mut rest = whole.length() - window.length();
-    for phase in PHASES.into_iter().filter(|phase| *phase != Phase::Measure) {
-        match records.phase(phase) {
-            Some((from, Some(to))) => rest = rest - to.since(from),
-            Some((_, None)) => {
-                return Figure::unknown(Seconds::UNIT, "the run was cut off in a phase");
-            }
-            None => {}
-        }
+    let mut rest = whole.length() - measured;
+    let others = PHASES.into_iter().filter(|phase| *phase != Phase::Measure);
+    for span in others.flat_map(|phase| records.spans(phase)) {
+        let Some(to) = span.to else {
+            return Figure::unknown(Seconds::UNIT, "the run was cut off in a phase");
+        };
+        rest = rest - to.since(span.from);
     }
     Figure::known(rest.0, Seconds::UNIT, Source::Measured).note(
         "from the first record to the last; starting the program and writing reports are outside",
@@ -354,22 +345,27 @@ fn overhead(records: &RunRecords, whole: Window, window: Option<Window>) -> Figu
 }
 
 fn phases(records: &RunRecords, metering: &Metering<'_>) -> Vec<PhaseFindings> {
-    PHASES
+    let mut spans: Vec<(Phase, Span)> = PHASES
         .into_iter()
-        .filter_map(|phase| {
-            let (from, to) = records.phase(phase)?;
-            let window = to.map(|to| Window { from, to });
-            Some(PhaseFindings {
+        .flat_map(|phase| records.spans(phase).into_iter().map(move |span| (phase, span)))
+        .collect();
+    spans.sort_by_key(|(_, span)| span.from);
+    spans
+        .into_iter()
+        .map(|(phase, span)| {
+            let window = span.to.map(|to| Window { from: span.from, to });
+            PhaseFindings {
                 phase,
-                began: wall_time(records, from),
-                ended: to.map(|to| wall_time(records, to)),
+                repetition: span.repetition,
+                began: wall_time(records, span.from),
+                ended: span.to.map(|to| wall_time(records, to)),
                 duration: window.map_or_else(
                     || Figure::unknown(Seconds::UNIT, "the run was cut off in this phase"),
                     |window| Figure::known(window.length().0, Seconds::UNIT, Source::Measured),
                 ),
                 measured: phase_energy(metering, window, true),
                 modelled: phase_energy(metering, window, false),
-            })
+            }
         })
         .collect()
 }

@@ -157,6 +157,12 @@ pub trait Backend: Send + Sync {
     /// health, version and models. Called once, before the idle baseline.
     fn check(&self) -> BoxFuture<'_, Result<CheckReport, BackendError>>;
 
+    /// Whether [`Backend::check`] loads the model into this process: before it the machine is bare, and after the
+    /// backend is dropped it is again.
+    fn loads_here(&self) -> bool {
+        false
+    }
+
     /// Answers one request. Several may be in flight.
     fn generate<'a>(
         &'a self,

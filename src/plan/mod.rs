@@ -1,6 +1,12 @@
 //! A config becomes a plan: which phases, how many requests, how many in flight. Pure.
 
+pub mod steady;
+
+use rand::{RngExt, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+
 use crate::config::BenchmarkConfig;
+use crate::config::component::protocol::{Baseline, Repetitions, SteadyLimits, WarmupMode};
 use crate::config::component::scenario::ScenarioConfig;
 use crate::load::{PermitRule, permit_rule};
 use crate::record::Phase;
@@ -24,6 +30,8 @@ pub struct Requests {
     pub time: Seconds,
     /// From this position on they generate [`SHORT_TOKENS`] only.
     pub short_from: Option<u64>,
+    /// And on until what is seen is steady within these limits, up to their cap.
+    pub until_steady: Option<SteadyLimits>,
 }
 
 /// Tokens of a short warm-up request: enough to go through prefill and decode once.
@@ -34,6 +42,10 @@ pub const SHORT_TOKENS: u32 = 2;
 pub struct PlannedPhase {
     /// Which.
     pub phase: Phase,
+    /// Which repetition of the measurement.
+    pub repetition: Option<u32>,
+    /// Time without requests just before it, so that repetitions meet the sensors at different points of their cadence.
+    pub shift: Seconds,
     /// What it does.
     pub work: Work,
 }
@@ -41,34 +53,70 @@ pub struct PlannedPhase {
 /// What a run will do, decided before anything is sent.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
-    /// The phases after loading, in order; those without work are left out.
+    /// Idling before the model is loaded, where this program loads it; nothing for none.
+    pub bare: Seconds,
+    /// Idling as long once more when the model is gone again.
+    pub bare_after: bool,
+    /// The phases after loading, in order; those without work are left out. Of adaptive repetitions all that may be.
     pub phases: Vec<PlannedPhase>,
+    /// How often the measurement is repeated.
+    pub repetitions: Repetitions,
     /// How many requests may be in flight.
     pub permits: PermitRule,
-    /// Requests to measure; with a duration at least so many.
+    /// Requests to measure, all repetitions that are sure to be made together; with a duration at least so many.
     pub measured_requests: u64,
 }
 
 impl Plan {
-    /// The plan for a config and a number of prompts.
+    /// The plan for a config and a number of prompts; repetitions are shifted against each other by up to
+    /// `sensor_period` where the config does not say by how much.
     #[must_use]
-    pub fn new(config: &BenchmarkConfig, prompts: u64) -> Self {
+    pub fn new(config: &BenchmarkConfig, prompts: u64, sensor_period: Seconds) -> Self {
         let scenario = &config.scenario;
         let permits = permit_rule(scenario);
         let measured = measured(scenario, permits, prompts);
+        let once = |phase, work| PlannedPhase { phase, repetition: None, shift: NONE, work };
         let idle = Work::Idle(Seconds(scenario.idle_s));
-        let phases = [
-            (Phase::IdleBefore, idle),
-            (Phase::Warmup, Work::Requests(warmup(scenario, permits))),
-            (Phase::Measure, Work::Requests(measured)),
-            (Phase::IdleAfter, idle),
-        ]
-        .into_iter()
-        .map(|(phase, work)| PlannedPhase { phase, work })
-        .filter(|planned| !planned.work.is_empty())
-        .collect();
-        Self { phases, permits, measured_requests: measured.least }
+        let mut phases = vec![
+            once(Phase::IdleBefore, idle),
+            once(Phase::Warmup, Work::Requests(warmup(scenario, permits))),
+        ];
+        phases.extend(repetitions(scenario, measured, sensor_period));
+        phases.push(once(Phase::IdleAfter, idle));
+        phases.retain(|planned| !planned.work.is_empty());
+        let sure = u64::from(scenario.repetitions.least());
+        Self {
+            bare: Seconds(scenario.idle_bare_s.unwrap_or(scenario.idle_s)),
+            bare_after: config.metrics.baseline == Baseline::Bare,
+            phases,
+            repetitions: scenario.repetitions,
+            permits,
+            measured_requests: measured.least.saturating_mul(sure),
+        }
     }
+}
+
+const NONE: Seconds = Seconds::ZERO;
+
+/// The measurement as often as it may be made, each but the first after a random shift.
+fn repetitions(
+    scenario: &ScenarioConfig,
+    measured: Requests,
+    sensor_period: Seconds,
+) -> Vec<PlannedPhase> {
+    let longest = scenario.phase_shift_s.unwrap_or(sensor_period.0).max(0.0);
+    let mut generator = Xoshiro256PlusPlus::seed_from_u64(scenario.phase_shift_seed);
+    (0..scenario.repetitions.most())
+        .map(|repetition| PlannedPhase {
+            phase: Phase::Measure,
+            repetition: Some(repetition),
+            shift: match repetition {
+                0 => NONE,
+                _ => Seconds(longest * generator.random_range(0.0..1.0_f64)),
+            },
+            work: Work::Requests(measured),
+        })
+        .collect()
 }
 
 /// Warm-up at the measured concurrency: batch-size dependent kernels are compiled by it.
@@ -76,7 +124,13 @@ fn warmup(scenario: &ScenarioConfig, permits: PermitRule) -> Requests {
     let rounds = |rounds: u32| u64::from(rounds) * u64::from(permits.in_flight);
     let full = rounds(scenario.warmup_rounds);
     let short = rounds(scenario.warmup_runs);
-    Requests { least: full + short, time: Seconds(0.0), short_from: (short > 0).then_some(full) }
+    Requests {
+        least: full + short,
+        time: NONE,
+        short_from: (short > 0).then_some(full),
+        until_steady: (scenario.warmup == WarmupMode::UntilSteady)
+            .then_some(scenario.steady_limits),
+    }
 }
 
 /// As many rounds and as long as asked; where neither is asked, every prompt once.
@@ -87,14 +141,16 @@ fn measured(scenario: &ScenarioConfig, permits: PermitRule, prompts: u64) -> Req
         (None, None) => prompts,
     };
     let time = Seconds(scenario.duration_s.unwrap_or(0.0));
-    Requests { least, time, short_from: None }
+    Requests { least, time, short_from: None, until_steady: None }
 }
 
 impl Work {
     fn is_empty(self) -> bool {
         match self {
             Self::Idle(time) => time.0 <= 0.0,
-            Self::Requests(requests) => requests.least == 0 && requests.time.0 <= 0.0,
+            Self::Requests(requests) => {
+                requests.least == 0 && requests.time.0 <= 0.0 && requests.until_steady.is_none()
+            }
         }
     }
 }
@@ -103,7 +159,10 @@ impl Work {
 mod tests {
     use super::*;
     use crate::config::component::load::LoadConfig;
+    use crate::config::component::protocol::AdaptiveRepetitions;
     use crate::config::component::scenario::InputShapes;
+
+    const PERIOD: Seconds = Seconds(0.1);
 
     fn requests(plan: &Plan, phase: usize) -> (u64, Option<u64>) {
         match plan.phases[phase].work {
@@ -118,7 +177,7 @@ mod tests {
 
     #[test]
     fn the_default_plan_idles_warms_up_measures_and_idles() {
-        let plan = Plan::new(&BenchmarkConfig::default(), 10);
+        let plan = Plan::new(&BenchmarkConfig::default(), 10, PERIOD);
         assert_eq!(
             phases(&plan),
             [Phase::IdleBefore, Phase::Warmup, Phase::Measure, Phase::IdleAfter]
@@ -131,7 +190,7 @@ mod tests {
         let mut config = BenchmarkConfig::default();
         config.scenario.load = LoadConfig::Concurrency { concurrency: 8 };
         config.scenario.warmup_rounds = 2;
-        let plan = Plan::new(&config, 100);
+        let plan = Plan::new(&config, 100, PERIOD);
         assert_eq!(requests(&plan, 1), (16, None));
         assert_eq!(plan.permits.in_flight, 8);
     }
@@ -144,7 +203,7 @@ mod tests {
         config.scenario.iterations = Some(10);
         config.scenario.duration_s = Some(30.0);
         config.scenario.warmup_runs = 5;
-        let plan = Plan::new(&config, 3);
+        let plan = Plan::new(&config, 3, PERIOD);
         assert_eq!(plan.permits.in_flight, 4);
         assert_eq!(requests(&plan, 1), (24, Some(4)), "a full round, then five short ones");
         assert_eq!(plan.measured_requests, 40);
@@ -156,7 +215,7 @@ mod tests {
     fn a_duration_alone_does_not_ask_for_every_prompt() {
         let mut config = BenchmarkConfig::default();
         config.scenario.duration_s = Some(1.0);
-        assert_eq!(Plan::new(&config, 1_000_000).measured_requests, 1);
+        assert_eq!(Plan::new(&config, 1_000_000, PERIOD).measured_requests, 1);
     }
 
     #[test]
@@ -164,6 +223,58 @@ mod tests {
         let mut config = BenchmarkConfig::default();
         config.scenario.idle_s = 0.0;
         config.scenario.warmup_rounds = 0;
-        assert_eq!(phases(&Plan::new(&config, 3)), [Phase::Measure]);
+        assert_eq!(phases(&Plan::new(&config, 3, PERIOD)), [Phase::Measure]);
+    }
+
+    #[test]
+    fn repetitions_are_the_same_work_at_random_and_repeatable_distances() {
+        let mut config = BenchmarkConfig::default();
+        config.scenario.repetitions = Repetitions::Fixed(50);
+        let plan = Plan::new(&config, 4, PERIOD);
+        assert_eq!(plan, Plan::new(&config, 4, PERIOD), "the seed is fixed");
+        assert_eq!(plan.measured_requests, 200);
+        let measured: Vec<&PlannedPhase> =
+            plan.phases.iter().filter(|planned| planned.phase == Phase::Measure).collect();
+        assert_eq!(measured.len(), 50);
+        assert!(measured.iter().all(|planned| planned.work == measured[0].work));
+        assert_eq!(measured[0].shift, Seconds::ZERO);
+        let shifts: Vec<f64> = measured[1..].iter().map(|planned| planned.shift.0).collect();
+        assert!(shifts.iter().all(|shift| (0.0..0.1).contains(shift)), "{shifts:?}");
+        let mean = shifts.iter().sum::<f64>() / 49.0;
+        assert!((mean - 0.05).abs() < 0.015, "{mean}");
+        config.scenario.phase_shift_s = Some(0.0);
+        let still = Plan::new(&config, 4, PERIOD);
+        assert!(still.phases.iter().all(|planned| planned.shift == Seconds::ZERO));
+    }
+
+    #[test]
+    fn adaptive_repetitions_are_planned_up_to_their_most_and_promised_up_to_their_least() {
+        let mut config = BenchmarkConfig::default();
+        let adaptive = AdaptiveRepetitions { min: 6, max: 9, ..AdaptiveRepetitions::default() };
+        config.scenario.repetitions = Repetitions::Adaptive(adaptive);
+        let plan = Plan::new(&config, 2, PERIOD);
+        let measured = plan.phases.iter().filter(|planned| planned.phase == Phase::Measure);
+        assert_eq!((measured.count(), plan.measured_requests), (9, 12));
+    }
+
+    #[test]
+    fn warm_up_until_steady_needs_no_rounds() {
+        let mut config = BenchmarkConfig::default();
+        config.scenario.warmup = WarmupMode::UntilSteady;
+        config.scenario.warmup_rounds = 0;
+        let plan = Plan::new(&config, 2, PERIOD);
+        let Work::Requests(warmup) = plan.phases[1].work else { panic!("{plan:?}") };
+        assert_eq!(warmup.until_steady, Some(SteadyLimits::default()));
+    }
+
+    #[test]
+    fn the_bare_machine_idles_as_long_as_the_loaded_one() {
+        let mut config = BenchmarkConfig::default();
+        config.scenario.idle_s = 2.5;
+        assert_eq!(Plan::new(&config, 2, PERIOD).bare, Seconds(2.5));
+        config.scenario.idle_bare_s = Some(0.0);
+        config.metrics.baseline = Baseline::Bare;
+        let plan = Plan::new(&config, 2, PERIOD);
+        assert_eq!((plan.bare, plan.bare_after), (Seconds(0.0), true));
     }
 }

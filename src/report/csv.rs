@@ -10,6 +10,8 @@
 //! `metrics_metadata_version` names this program and the method. Its backends had different
 //! `backend_info_*` columns: `vllm` has those of its vLLM backend, in-process backends those of its PyTorch backend.
 
+mod protocol;
+
 use serde_json::Value;
 
 use crate::analysis::Findings;
@@ -50,6 +52,7 @@ pub fn header_and_row(findings: &Findings) -> (Vec<&'static str>, Vec<String>) {
     columns.extend(by_part(findings));
     columns.extend(carbon(findings));
     columns.extend(rates(findings));
+    columns.extend(protocol::columns(findings));
     columns.into_iter().unzip()
 }
 
@@ -286,7 +289,6 @@ fn carbon(findings: &Findings) -> Vec<Column> {
         ("gco2e_modelled", figure(&emissions.modelled)),
         ("carbon_source", factor.map(|factor| factor.source.clone()).unwrap_or_default()),
         ("carbon_year", year.unwrap_or_default()),
-        ("carbon_boundary", factor.map(|factor| factor.boundary.words()).unwrap_or_default()),
         ("pue", python_float(emissions.pue)),
     ]
 }
@@ -362,7 +364,7 @@ fn configured(findings: &Findings, pointer: &str) -> String {
     findings.config.pointer(pointer).map(cell).unwrap_or_default()
 }
 
-pub(super) fn configured_or(findings: &Findings, pointer: &str, otherwise: &str) -> String {
+fn configured_or(findings: &Findings, pointer: &str, otherwise: &str) -> String {
     let found = configured(findings, pointer);
     if found.is_empty() { otherwise.to_owned() } else { found }
 }

@@ -1,7 +1,7 @@
 //! Sends the requests of a phase and keeps as many in flight as the load permits.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::task::JoinSet;
 
@@ -12,7 +12,7 @@ use super::recorder::{Identity, Recorder, cancelled};
 use crate::backend::{Backend, BackendError, Completion, GenerateRequest};
 use crate::clock;
 use crate::config::component::scenario::{GenerateKwargs, ScenarioConfig};
-use crate::dataset::{Prompts, Stream};
+use crate::dataset::{Prompts, Sample, Stream};
 use crate::plan::Requests;
 use crate::record::{Event, FailureClass, Phase, RequestRecord, StopReason};
 use crate::units::{Nanos, Seconds};
@@ -45,18 +45,32 @@ pub(super) struct Limits {
 
 /// The requests of a phase, taken one by one.
 struct Queue {
-    phase: Phase,
-    requests: Requests,
+    batch: Batch,
     next: AtomicU64,
     from: Nanos,
 }
+
+/// Requests to send.
+#[derive(Debug, Clone)]
+pub(super) struct Batch {
+    pub phase: Phase,
+    pub repetition: Option<u32>,
+    pub requests: Requests,
+    /// As long as this is set, they go on.
+    pub held: Arc<AtomicBool>,
+}
+
+/// Generated prompts are new in every repetition, that no server answers them from its cache; this many positions lie between
+/// those of two repetitions.
+const REPETITION_STRIDE: u64 = 1 << 32;
 
 impl Queue {
     /// The position of the next request, if there is one.
     fn take(&self) -> Option<u64> {
         let index = self.next.fetch_add(1, Ordering::Relaxed);
-        let goes_on =
-            index < self.requests.least || clock::now().since(self.from) < self.requests.time;
+        let goes_on = index < self.batch.requests.least
+            || clock::now().since(self.from) < self.batch.requests.time
+            || self.batch.held.load(Ordering::Relaxed);
         goes_on.then_some(index)
     }
 }
@@ -74,10 +88,10 @@ impl Limits {
 
 impl Driver {
     /// Sends the requests of a phase, `in_flight` at a time, and returns when all have ended.
-    pub(super) async fn send(self: &Arc<Self>, phase: Phase, requests: Requests, in_flight: u32) {
-        let queue =
-            Arc::new(Queue { phase, requests, next: AtomicU64::new(0), from: clock::now() });
-        let workers = match requests.time.0 > 0.0 {
+    pub(super) async fn send(self: &Arc<Self>, batch: Batch, in_flight: u32) {
+        let requests = batch.requests;
+        let queue = Arc::new(Queue { batch, next: AtomicU64::new(0), from: clock::now() });
+        let workers = match requests.time.0 > 0.0 || requests.until_steady.is_some() {
             true => u64::from(in_flight),
             false => u64::from(in_flight).min(requests.least),
         };
@@ -104,11 +118,12 @@ impl Driver {
                 return;
             }
             let Some(index) = queue.take() else { return };
-            let params = match queue.requests.short_from {
-                Some(from) if index >= from => &self.short_params,
+            let batch = &queue.batch;
+            let params = match batch.requests.short_from {
+                Some(from) if index >= from && index < batch.requests.least => &self.short_params,
                 _ => &self.params,
             };
-            let Some(record) = self.request(queue.phase, index, params).await else { return };
+            let Some(record) = self.request(batch, index, params).await else { return };
             self.counters.ended(&record);
             self.control.count(record.is_ok());
             self.journal.write(Line::Request(Box::new(record)));
@@ -118,12 +133,12 @@ impl Driver {
     /// One request with its retries, up to its deadline. `None` where there is no prompt.
     async fn request(
         &self,
-        phase: Phase,
+        batch: &Batch,
         index: u64,
         params: &Arc<GenerateKwargs>,
     ) -> Option<RequestRecord> {
-        let stream = if phase == Phase::Warmup { Stream::Warmup } else { Stream::Measure };
-        let sample = self.prompts.sample(stream, index)?.into_owned();
+        let (phase, repetition) = (batch.phase, batch.repetition);
+        let sample = self.prompt(phase, repetition, index)?;
         let request = GenerateRequest {
             index,
             prompt: sample.prompt,
@@ -131,10 +146,11 @@ impl Driver {
             truncate: self.truncate,
         };
         let scheduled = clock::now();
-        let identity = Identity { index, phase, repetition: None, prompt_id: sample.id, scheduled };
+        let identity = Identity { index, phase, repetition, prompt_id: sample.id, scheduled };
         let mut recorder = Recorder::new(
             self.limits.keep_output,
             usize::try_from(params.max_new_tokens).unwrap_or(usize::MAX),
+            Arc::clone(&self.counters),
         );
         self.counters.sent();
         let mut retries = 0;
@@ -163,6 +179,18 @@ impl Driver {
             recorder.restart();
         };
         Some(recorder.finish(identity, retries, result))
+    }
+
+    fn prompt(&self, phase: Phase, repetition: Option<u32>, index: u64) -> Option<Sample> {
+        let stream = if phase == Phase::Warmup { Stream::Warmup } else { Stream::Measure };
+        let position = match &self.prompts {
+            Prompts::Listed(_) => index,
+            Prompts::Generated(_) => {
+                let before = u64::from(repetition.unwrap_or(0)).saturating_mul(REPETITION_STRIDE);
+                before.saturating_add(index)
+            }
+        };
+        Some(self.prompts.sample(stream, position)?.into_owned())
     }
 
     async fn attempt(

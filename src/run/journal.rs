@@ -13,6 +13,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use serde::Serialize;
+use tokio::sync::oneshot;
 
 use crate::clock;
 use crate::record::{EventRecord, RequestRecord, SampleRecord, files};
@@ -26,6 +27,8 @@ pub(super) enum Line {
     Request(Box<RequestRecord>),
     Samples(Vec<SampleRecord>),
     Event(EventRecord),
+    /// Everything before this is brought to the disk; then whoever asked is told.
+    Barrier(oneshot::Sender<()>),
 }
 
 /// The handle that the rest of the run writes through.
@@ -78,6 +81,14 @@ impl Journal {
         self.write(Line::Event(EventRecord { at_ns: clock::now(), event }));
     }
 
+    /// Waits until everything queued so far can be read from the files.
+    pub(super) async fn barrier(&self) {
+        let (told, done) = oneshot::channel();
+        self.write(Line::Barrier(told));
+        // A writer that failed tells nobody; `has_failed` does.
+        let _ = done.await;
+    }
+
     /// Whether records are being lost.
     pub(super) fn has_failed(&self) -> bool {
         self.failed.load(Ordering::Relaxed)
@@ -117,6 +128,11 @@ impl Writer {
         let mut synced = clock::now();
         loop {
             match inbox.recv_timeout(left_until_sync(synced)) {
+                Ok(Line::Barrier(asked)) => {
+                    self.sync()?;
+                    // Whoever asked may have gone.
+                    let _ = asked.send(());
+                }
                 Ok(line) => self.append(&line)?,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return self.sync(),
@@ -136,6 +152,7 @@ impl Writer {
                 samples.iter().try_for_each(|sample| self.samples.append(sample))
             }
             Line::Event(event) => self.events.append(event),
+            Line::Barrier(_) => Ok(()),
         }
     }
 

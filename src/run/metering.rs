@@ -1,5 +1,6 @@
 //! Reads the meters on a thread of its own while the run goes on.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -9,7 +10,7 @@ use super::journal::{Journal, Line};
 use super::progress::Live;
 use crate::clock;
 use crate::meter::{LiveComponent, Meter, Sampler};
-use crate::record::{Event, EventRecord, SampleRecord};
+use crate::record::{Event, EventRecord, Quantity, SampleRecord};
 
 /// A read that takes longer than this is not waited for: a lost GPU must not hold up a run for good.
 const LONGEST_LOOK: Duration = Duration::from_secs(2);
@@ -150,6 +151,7 @@ impl Metering {
 impl Shared {
     fn read_until_stopped(&self, sampler: &mut Sampler) {
         let mut samples = Vec::new();
+        let mut heat = Heat::default();
         while !self.stop.load(Ordering::Relaxed) {
             lock(&self.added).drain(..).for_each(|meter| sampler.add(meter));
             let asked = lock(&self.looks).asked;
@@ -160,9 +162,10 @@ impl Shared {
                 }
             }
             sampler.poll(clock::now, &mut samples);
+            heat.see(sampler, &samples);
             self.hand_over(&mut samples, sampler.take_events());
             self.answer(asked);
-            *lock(&self.live) = sum(&sampler.live());
+            *lock(&self.live) = Live { temperature: heat.hottest(), ..sum(&sampler.live()) };
             std::thread::park_timeout(sampler.next_due().since(clock::now()).into());
         }
         // Whatever counts is read once more, so that the last phase has an end.
@@ -197,6 +200,25 @@ impl Shared {
     }
 }
 
+/// The last reading of every sensor of temperature, by sensor; none where the last read failed.
+#[derive(Default)]
+struct Heat(BTreeMap<u16, Option<f64>>);
+
+impl Heat {
+    fn see(&mut self, sampler: &Sampler, samples: &[SampleRecord]) {
+        for sample in samples {
+            let sensor = sampler.sensors().get(usize::from(sample.sensor));
+            if sensor.is_some_and(|sensor| sensor.quantity == Quantity::Temperature) {
+                self.0.insert(sample.sensor, sample.value);
+            }
+        }
+    }
+
+    fn hottest(&self) -> Option<f64> {
+        self.0.values().flatten().copied().max_by(f64::total_cmp)
+    }
+}
+
 /// What is measured, or where nothing is, what is modelled.
 fn sum(parts: &[LiveComponent]) -> Live {
     let source = parts.iter().map(|part| part.source).min();
@@ -205,6 +227,7 @@ fn sum(parts: &[LiveComponent]) -> Live {
         source,
         power: parts().map(|part| part.watts).sum::<Option<_>>().filter(|_| source.is_some()),
         energy: parts().map(|part| part.joules).sum::<Option<_>>().filter(|_| source.is_some()),
+        temperature: None,
     }
 }
 

@@ -1,8 +1,8 @@
 //! The only room that sleeps, spawns and handles signals: executes a plan, writes records as they happen.
 //!
 //! [`prepare`] looks at everything a run needs and reports every problem at once; [`execute`] then goes
-//! through the phases: load (the backend gets ready), idle, warm-up, measure, idle. Meters are read from
-//! before loading until after the last phase, on a thread of their own; records are written by another.
+//! through the phases: idle (bare), load (the backend gets ready), idle, warm-up, measure as often as asked, idle. Meters
+//! are read from before loading until after the last phase, on a thread of their own; records are written by another.
 
 mod command;
 mod control;
@@ -12,13 +12,15 @@ mod host;
 mod isolation;
 mod journal;
 mod metering;
+mod phases;
 mod prepare;
+mod processor;
 mod progress;
 mod recorder;
 mod scope;
 mod ticker;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -32,14 +34,16 @@ pub use progress::{Live, Observer, Silent, Snapshot};
 use crate::backend::{BackendError, Host};
 use crate::clock::{self, Anchor};
 use crate::config::Environment;
+use crate::config::component::metrics::MetricsConfig;
+use crate::config::component::protocol::AdaptiveRepetitions;
 use crate::config::component::scenario::GenerateKwargs;
 use crate::dataset::Prompts;
 use crate::error::Problem;
 use crate::meter::Sampler;
 use crate::plan::{PlannedPhase, SHORT_TOKENS, Work};
 use crate::record::{
-    BackendInfo, CpuScope, Event, EventRecord, Manifest, Phase, RECORD_VERSION, StopReason,
-    Warning, files,
+    BackendInfo, CpuScope, DeviceRef, Event, EventRecord, Manifest, Phase, RECORD_VERSION,
+    StopReason, Warning, files,
 };
 use crate::units::{Nanos, Seconds};
 use control::{Control, SignalGuard, Stopped};
@@ -47,6 +51,8 @@ use driver::{Driver, Limits};
 use isolation::{Verdict, When};
 use journal::{Journal, Line};
 use metering::Metering;
+use phases::Phases;
+use processor::Processors;
 use progress::Counters;
 use ticker::Ticker;
 
@@ -65,6 +71,17 @@ pub struct Options {
     pub files: Vec<(PathBuf, Vec<u8>)>,
     /// Git commit of this program, where known.
     pub git_commit: Option<String>,
+    /// Who decides how many repetitions it takes, where the config leaves it open. `run` does not analyse.
+    pub judge: Option<Arc<dyn Judge>>,
+}
+
+/// Decides how many repetitions it takes.
+pub trait Judge: Send + Sync {
+    /// In all, from the records of the first stage in a run folder.
+    ///
+    /// # Errors
+    /// In words, when the records do not tell.
+    fn needed(&self, folder: &Path, wanted: &AdaptiveRepetitions) -> Result<u32, String>;
 }
 
 /// How a run ended.
@@ -176,6 +193,8 @@ async fn execute_here(mut prepared: Prepared, options: Options) -> Result<RunEnd
         Ticker::start(Arc::clone(&options.observer), Arc::clone(&counters), metering.gauge());
 
     let anchor = Anchor::take();
+    let bare = idle_bare(&prepared, &control, &ticker, &metering).await;
+    let begun = clock::now();
     ticker.phase(Phase::Load);
     let backend = match load(&mut prepared, &control).await {
         Ok(backend) => backend,
@@ -204,10 +223,8 @@ async fn execute_here(mut prepared: Prepared, options: Options) -> Result<RunEnd
     let (journal, journal_thread) =
         Journal::open(&folder).map_err(|error| folder_error(&folder, error.cause))?;
     metering.connect(journal.clone());
-    journal.write(event_at(
-        anchor.mono_ns,
-        Event::PhaseBegin { phase: Phase::Load, repetition: None },
-    ));
+    bare.into_iter().flatten().for_each(|line| journal.write(line));
+    journal.write(event_at(begun, Event::PhaseBegin { phase: Phase::Load, repetition: None }));
     journal.write(event_at(loaded, Event::PhaseEnd { phase: Phase::Load, repetition: None }));
 
     let phases = Phases {
@@ -215,18 +232,32 @@ async fn execute_here(mut prepared: Prepared, options: Options) -> Result<RunEnd
         in_flight: prepared.plan.permits.in_flight,
         metering: &metering,
         ticker: &ticker,
+        processors: Processors::new(&prepared.config.metrics.procfs_root, &manifest.backend),
+        judge: options.judge.as_deref(),
+        folder: &folder,
     };
-    for planned in &prepared.plan.phases {
-        phases.go_through(*planned).await;
-    }
-    if !matches!(prepared.plan.phases.last(), Some(PlannedPhase { work: Work::Idle(_), .. })) {
+    phases.go_through_all(&prepared.plan).await;
+    drop(phases);
+    let loads_here = prepared.backend.loads_here();
+    drop(prepared.backend);
+    let bare_after = prepared.plan.bare_after && loads_here && control.reason().is_none();
+    if bare_after {
+        let bare = idle_for(prepared.plan.bare, &control, &ticker, &metering).await;
+        bare.into_iter().flatten().for_each(|line| journal.write(line));
+    } else if !matches!(prepared.plan.phases.last(), Some(PlannedPhase { work: Work::Idle(_), .. }))
+    {
         let _ = control.sleep(COUNTER_SETTLE).await;
     }
-    drop(phases);
 
     ticker.stop();
     metering.stop();
-    let isolation = look_again(&prepared, &manifest, &journal, &options);
+    let isolation = look_again(
+        &prepared.config.metrics,
+        &prepared.inventory.devices,
+        &manifest,
+        &journal,
+        &options,
+    );
     if let Some(reason) = control.reason() {
         journal.event(Event::Stopped { reason });
     }
@@ -234,6 +265,39 @@ async fn execute_here(mut prepared: Prepared, options: Options) -> Result<RunEnd
     drop(journal);
     let journal_error = journal_thread.finish().err();
     Ok(RunEnd { folder, stopped: control.reason(), journal_error, isolation })
+}
+
+/// Idles before the model is loaded, where that is done here.
+async fn idle_bare(
+    prepared: &Prepared,
+    control: &Control,
+    ticker: &Ticker,
+    metering: &Metering,
+) -> Option<[Line; 2]> {
+    match prepared.backend.loads_here() {
+        true => idle_for(prepared.plan.bare, control, ticker, metering).await,
+        false => None,
+    }
+}
+
+/// Idles on the bare machine and tells its begin and end; a phase that was cut short is none.
+async fn idle_for(
+    time: Seconds,
+    control: &Control,
+    ticker: &Ticker,
+    metering: &Metering,
+) -> Option<[Line; 2]> {
+    if time <= Seconds::ZERO {
+        return None;
+    }
+    ticker.phase(Phase::IdleBare);
+    metering.edge();
+    let from = clock::now();
+    control.sleep(time).await.ok()?;
+    let to = clock::now();
+    metering.edge();
+    let _ = control.sleep(COUNTER_SETTLE).await;
+    Some(phases::bare(from, to))
 }
 
 /// Gets the backend ready, and everything that depends on what it tells.
@@ -261,13 +325,12 @@ async fn load(prepared: &mut Prepared, control: &Control) -> Result<BackendInfo,
 
 /// The same look after the run: whoever came meanwhile is in the figures.
 fn look_again(
-    prepared: &Prepared,
+    metrics: &MetricsConfig,
+    devices: &[DeviceRef],
     manifest: &Manifest,
     journal: &Journal,
     options: &Options,
 ) -> Option<Problem> {
-    let metrics = &prepared.config.metrics;
-    let devices = &prepared.inventory.devices;
     let (warning, problem) = match isolation::look(metrics, devices, &manifest.backend, When::After)
     {
         Verdict::Fine => return None,
@@ -309,48 +372,6 @@ fn driver(
         control: control.clone(),
         counters: Arc::clone(counters),
     })
-}
-
-/// What going through the phases needs.
-struct Phases<'a> {
-    driver: Arc<Driver>,
-    in_flight: u32,
-    metering: &'a Metering,
-    ticker: &'a Ticker,
-}
-
-impl Phases<'_> {
-    async fn go_through(&self, planned: PlannedPhase) {
-        let control = &self.driver.control;
-        // After a stop nothing new begins, a baseline neither.
-        if control.reason().is_some() {
-            return;
-        }
-        let phase = planned.phase;
-        self.metering.edge();
-        self.driver.counters.begin(requests(planned.work));
-        self.ticker.phase(phase);
-        self.driver.journal.event(Event::PhaseBegin { phase, repetition: None });
-        match planned.work {
-            Work::Idle(time) => {
-                let lead = Seconds(COUNTER_LEAD.0.min(time.0 / 2.0));
-                if control.sleep(time - lead).await.is_ok() {
-                    self.metering.edge_ahead();
-                    let _ = control.sleep(lead).await;
-                }
-            }
-            Work::Requests(requests) => self.driver.send(phase, requests, self.in_flight).await,
-        }
-        self.metering.edge();
-        self.driver.journal.event(Event::PhaseEnd { phase, repetition: None });
-    }
-}
-
-const fn requests(work: Work) -> u64 {
-    match work {
-        Work::Idle(_) => 0,
-        Work::Requests(requests) => requests.least,
-    }
 }
 
 fn event_at(at_ns: Nanos, event: Event) -> Line {

@@ -17,8 +17,9 @@ use crate::meter::calibration::{self, Calibrations};
 use crate::meter::{self, Inventory, OpenRequest};
 use crate::plan::Plan;
 use crate::record::reference::Gain;
-use crate::record::{BackendInfo, CarbonBasis, DatasetInfo, HostInfo, Warning};
+use crate::record::{BackendInfo, CarbonBasis, DatasetInfo, HostInfo, SensorInfo, Source, Warning};
 use crate::registry::Registry;
+use crate::units::Seconds;
 
 /// A run that can begin.
 pub struct Prepared {
@@ -68,7 +69,7 @@ pub fn prepare(
     else {
         return Err(problems);
     };
-    let plan = Plan::new(&config, found.count);
+    let plan = Plan::new(&config, found.count, sensor_period(&inventory.sensors));
     let mut warnings = found.warnings;
     warnings.extend(batch_warning(&config.scenario));
     warnings.append(&mut inventory.warnings);
@@ -100,6 +101,13 @@ pub(super) fn gains(
         return Ok(Vec::new());
     };
     Ok(Calibrations::read(&path)?.of(&inventory.sensors))
+}
+
+/// The longest cadence of the sensors whose energy is counted and measured: models have none.
+fn sensor_period(sensors: &[SensorInfo]) -> Seconds {
+    let measures = |sensor: &&SensorInfo| sensor.counted && sensor.source == Source::Measured;
+    let period = |sensor: &SensorInfo| sensor.update_period_s.unwrap_or(sensor.sample_period_s).0;
+    Seconds(sensors.iter().filter(measures).map(period).fold(0.0, f64::max))
 }
 
 /// The prompts of a config.

@@ -1,8 +1,8 @@
 //! What a watcher sees while a run goes on.
 
 use std::path::Path;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use crate::clock;
 use crate::record::{Phase, RequestRecord, Source, Warning};
@@ -14,6 +14,8 @@ pub trait Observer: Send + Sync {
     fn folder(&self, _folder: &Path) {}
     /// A phase begins.
     fn phase(&self, phase: Phase);
+    /// The measurement is repeated: this is repetition `number`, from 1, of at most `most`.
+    fn repetition(&self, _number: u32, _most: u32) {}
     /// The present state; a few times a second.
     fn progress(&self, snapshot: &Snapshot);
     /// Something the reader of the figures should know.
@@ -40,6 +42,8 @@ pub struct Live {
     pub power: Option<Watts>,
     /// Energy.
     pub energy: Option<Joules>,
+    /// The hottest device, in degrees Celsius; `None` where nothing tells.
+    pub temperature: Option<f64>,
 }
 
 /// The state of a run at a moment.
@@ -63,7 +67,11 @@ pub struct Snapshot {
 
 /// Counts of the present phase.
 #[derive(Debug, Default)]
-pub(super) struct Counters(Mutex<Counts>);
+pub(super) struct Counters {
+    counts: Mutex<Counts>,
+    /// Tokens as they come, of all phases: whoever waits for a steady throughput cannot wait for requests to end.
+    streamed: AtomicU64,
+}
 
 #[derive(Debug, Default, Clone, Copy)]
 struct Counts {
@@ -80,11 +88,25 @@ impl Counters {
         self.with(|counts| *counts = Counts { began: clock::now(), total, ..Counts::default() });
     }
 
+    /// A token has come, or a few in one event.
+    pub(super) fn streamed(&self) {
+        self.streamed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Tokens so far, in any unit that stays the same: events where answers are streamed.
+    pub(super) fn tokens_so_far(&self) -> u64 {
+        self.streamed.load(Ordering::Relaxed)
+    }
+
     pub(super) fn sent(&self) {
         self.with(|counts| counts.sent += 1);
     }
 
     pub(super) fn ended(&self, record: &RequestRecord) {
+        if record.event_offsets_ns.is_empty() {
+            let whole = record.tokens.completion.unwrap_or(0);
+            self.streamed.fetch_add(whole, Ordering::Relaxed);
+        }
         self.with(|counts| {
             counts.done += 1;
             counts.failed += u64::from(!record.is_ok());
@@ -94,7 +116,7 @@ impl Counters {
 
     #[expect(clippy::cast_precision_loss, reason = "counts shown to people")]
     pub(super) fn snapshot(&self, phase: Phase, live: Live) -> Snapshot {
-        let counts = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = *self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let elapsed = clock::now().since(counts.began);
         let left = counts.total.saturating_sub(counts.done) as f64;
         let eta = (counts.done > 0).then(|| elapsed * (left / counts.done as f64));
@@ -110,6 +132,6 @@ impl Counters {
     }
 
     fn with(&self, change: impl FnOnce(&mut Counts)) {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        change(&mut self.counts.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }

@@ -1,5 +1,8 @@
 //! Turns what a backend tells of a request into its record.
 
+use std::sync::Arc;
+
+use super::progress::Counters;
 use crate::backend::{BackendError, Completion, Sink, StreamEvent};
 use crate::clock;
 use crate::record::{FailureClass, Outcome, Phase, RequestRecord, TokenCounts};
@@ -9,6 +12,7 @@ use crate::units::Nanos;
 #[derive(Debug)]
 pub(super) struct Recorder {
     keep_output: bool,
+    counters: Arc<Counters>,
     sent: Option<Nanos>,
     first_byte: Option<Nanos>,
     /// Arrival of every event with generated text.
@@ -28,9 +32,10 @@ pub(super) struct Identity {
 }
 
 impl Recorder {
-    pub(super) fn new(keep_output: bool, expected_events: usize) -> Self {
+    pub(super) fn new(keep_output: bool, expected_events: usize, counters: Arc<Counters>) -> Self {
         Self {
             keep_output,
+            counters,
             sent: None,
             first_byte: None,
             // No growth while tokens arrive, within reason.
@@ -42,7 +47,8 @@ impl Recorder {
 
     /// Forgets a failed attempt.
     pub(super) fn restart(&mut self) {
-        *self = Self::new(self.keep_output, self.events.capacity());
+        let counters = Arc::clone(&self.counters);
+        *self = Self::new(self.keep_output, self.events.capacity(), counters);
     }
 
     /// Whether any byte of an answer has come; after that an attempt is never repeated.
@@ -109,6 +115,7 @@ impl Sink for Recorder {
             | StreamEvent::ToolCall(text) => {
                 self.first_byte.get_or_insert(at);
                 self.events.push(at);
+                self.counters.streamed();
                 self.keep(text);
             }
             StreamEvent::Whole { content, reasoning } => {
@@ -145,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_request_that_failed_half_way_keeps_the_tokens_it_had() {
-        let mut recorder = Recorder::new(true, 4);
+        let mut recorder = Recorder::new(true, 4, Arc::default());
         recorder.event(Nanos(10), StreamEvent::Sent);
         recorder.event(Nanos(20), StreamEvent::FirstByte);
         recorder.event(Nanos(20), StreamEvent::Empty);
@@ -164,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_whole_answer_counts_as_output_and_says_nothing_of_a_first_token() {
-        let mut recorder = Recorder::new(true, 4);
+        let mut recorder = Recorder::new(true, 4, Arc::default());
         recorder.event(Nanos(10), StreamEvent::Sent);
         recorder.event(Nanos(20), StreamEvent::Whole { content: "yes", reasoning: "" });
         let done =
@@ -176,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_stream_without_text_has_no_first_token() {
-        let mut recorder = Recorder::new(false, 4);
+        let mut recorder = Recorder::new(false, 4, Arc::default());
         recorder.event(Nanos(10), StreamEvent::Sent);
         recorder.event(Nanos(20), StreamEvent::FirstByte);
         recorder.event(Nanos(25), StreamEvent::Empty);

@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 
 use super::metering::Gauge;
 use super::progress::{Counters, Observer};
-use crate::record::Phase;
+use crate::record::{Phase, Warning};
 use crate::units::Seconds;
 
 /// Five times a second is enough for eyes, and costs nothing that a meter would see.
@@ -55,6 +55,16 @@ impl Ticker {
     pub(super) fn phase(&self, phase: Phase) {
         *self.shared.phase.lock().unwrap_or_else(PoisonError::into_inner) = phase;
         self.shared.observer.phase(phase);
+    }
+
+    /// It is this repetition, from 1, of so many at most.
+    pub(super) fn repetition(&self, number: u32, most: u32) {
+        self.shared.observer.repetition(number, most);
+    }
+
+    /// The reader of the figures should know something.
+    pub(super) fn warning(&self, warning: &Warning) {
+        self.shared.observer.warning(warning);
     }
 
     /// Tells the last state and ends.

@@ -32,6 +32,8 @@ pub struct ScriptedBackend {
     pub by_index: BTreeMap<u64, Script>,
     /// Error of the check.
     pub check_error: Option<BackendError>,
+    /// Whether it says that it loads the model into this process.
+    pub loads_here: bool,
     /// Processes that the check names as the backend's.
     pub pids: Vec<u32>,
     /// The vocabulary that the check tells.
@@ -87,6 +89,10 @@ impl Backend for ScriptedBackend {
                 None => Ok(CheckReport { info: self.info(), warnings: Vec::new() }),
             }
         })
+    }
+
+    fn loads_here(&self) -> bool {
+        self.loads_here
     }
 
     fn generate<'a>(

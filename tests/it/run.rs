@@ -20,7 +20,7 @@ use ai_energy_benchmarks_testkit::backend::{Script, ScriptedBackend};
 use ai_energy_benchmarks_testkit::fixtures::FakeNvml;
 
 /// Ten prompts, no pauses, against a server that is never asked: the scripted backend stands in.
-fn config() -> BenchmarkConfig {
+pub(crate) fn config() -> BenchmarkConfig {
     let mut config = BenchmarkConfig {
         name: "scripted".to_owned(),
         backend: BackendConfig::Vllm(VllmConfig {
@@ -49,6 +49,7 @@ fn options(base: &Path) -> Options {
         observer: Arc::new(Silent),
         files: vec![(".hydra/overrides.yaml".into(), b"[]\n".to_vec())],
         git_commit: None,
+        judge: None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! `ai-energy-benchmark run`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ai_energy_benchmarks::analysis::{self, Findings};
@@ -14,6 +14,7 @@ use ai_energy_benchmarks::run::{self, Folder, Observer, Options, RunEnd, RunErro
 use super::show;
 use crate::args::{LogFormat, RunArgs};
 use crate::exit::Exit;
+use crate::judge::ByAnalysis;
 use crate::logging::{JobLog, Logged};
 use crate::plan::{self, Cell, Plan};
 use crate::progress::{Bar, Events, Lines};
@@ -43,7 +44,8 @@ pub(crate) fn run(arguments: &RunArgs, log_format: LogFormat) -> Exit {
             return Exit::RunFailed;
         }
     }
-    let runner = Runner { arguments, log_format, several: plan.cells.len() != 1 };
+    let several = plan.cells.len() != 1;
+    let runner = Runner { arguments, log_format, several, quiet: false };
     match &plan.cells[..] {
         // One run speaks for itself.
         [cell] if cell.sweep.is_none() => runner.make(cell).for_one(hydra_shaped),
@@ -68,12 +70,23 @@ fn begin_sweep(sweep: &SweepFolder) -> Result<(), String> {
 }
 
 /// How one run ended, and what is shown of it beside others.
-struct Made(Exit, Row);
+pub(super) struct Made {
+    /// The exit code of a command that made this run only.
+    pub exit: Exit,
+    row: Row,
+    /// Where its records lie; none where it did not begin.
+    pub folder: Option<PathBuf>,
+}
 
 impl Made {
+    /// How it ended.
+    pub(super) const fn end(&self) -> End {
+        self.row.end
+    }
+
     /// The exit of a command that made one run.
     fn for_one(self, hydra_shaped: bool) -> Exit {
-        match self.0 {
+        match self.exit {
             Exit::Usage => Exit::config(hydra_shaped),
             exit => exit,
         }
@@ -81,11 +94,13 @@ impl Made {
 }
 
 /// What the command line says about every run.
-struct Runner<'a> {
-    arguments: &'a RunArgs,
-    log_format: LogFormat,
+pub(super) struct Runner<'a> {
+    pub arguments: &'a RunArgs,
+    pub log_format: LogFormat,
     /// There are more runs than one: reports are one line each.
-    several: bool,
+    pub several: bool,
+    /// Nothing of a single run goes to standard output.
+    pub quiet: bool,
 }
 
 /// The runs of one command.
@@ -116,7 +131,7 @@ impl Runner<'_> {
                 rows.push(Row::skipped(cell.label.clone(), &cell.loaded.place.output_dir));
                 continue;
             }
-            let Made(_, row) = self.make(cell);
+            let Made { row, .. } = self.make(cell);
             let end = row.end;
             rows.push(row);
             let stop = end == End::Interrupted
@@ -138,10 +153,12 @@ impl Runner<'_> {
     }
 
     /// One run, from its check to its report.
-    fn make(&self, cell: &Cell) -> Made {
+    pub(super) fn make(&self, cell: &Cell) -> Made {
         let loaded = &cell.loaded;
-        let failed = |exit: Exit, end: End, why: String| {
-            Made(exit, Row::without_report(cell.label.clone(), end, why))
+        let failed = |exit: Exit, end: End, why: String| Made {
+            exit,
+            row: Row::without_report(cell.label.clone(), end, why),
+            folder: None,
         };
         let registry = super::registry();
         let mut config = loaded.config.clone();
@@ -187,6 +204,7 @@ impl Runner<'_> {
             observer,
             files: loaded.hydra_files(),
             git_commit: option_env!("AEB_GIT_COMMIT").map(str::to_owned),
+            judge: Some(Arc::new(ByAnalysis)),
         }
     }
 
@@ -197,7 +215,7 @@ impl Runner<'_> {
             Err(error) => {
                 terminal::note(&format!("error: {error}"));
                 let row = Row::without_report(cell.label.clone(), End::Failed, error.to_string());
-                return Made(Exit::RunFailed, row);
+                return Made { exit: Exit::RunFailed, row, folder: None };
             }
         };
         if let Some(error) = &end.journal_error {
@@ -211,10 +229,14 @@ impl Runner<'_> {
         self.show(&findings, &written);
         tell(&written);
         let (ended, exit) = outcome(end, &findings, written.problems.is_empty());
-        Made(exit, Row::of(cell.label.clone(), ended, &findings, &end.folder))
+        let row = Row::of(cell.label.clone(), ended, &findings, &end.folder);
+        Made { exit, row, folder: Some(end.folder.clone()) }
     }
 
     fn show(&self, findings: &Findings, written: &report::Written) {
+        if self.quiet {
+            return;
+        }
         if !self.arguments.json {
             terminal::out(&report::table::render(findings, &written.files));
             return;

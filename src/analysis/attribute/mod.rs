@@ -113,7 +113,7 @@ pub fn observations(
 ) -> Result<(Vec<fit::Observation>, Option<f64>), String> {
     let records = &*super::calibrate::calibrated(records);
     let measured = super::of_phase(records, crate::record::Phase::Measure);
-    let metering = Metering::of(records, super::measured_window(&measured));
+    let metering = Metering::of(records, super::repetition::windows(&measured));
     let (energy, _) = super::energies(&metering, records);
     let (_, parts) = super::efficiency::basis(&energy);
     let idle = idle_watts(&energy, &parts);

@@ -48,7 +48,8 @@ pub struct ScenarioConfig {
     /// Seconds to measure at least: requests leave until this time has passed and `iterations` are done.
     /// Default: no such time.
     pub duration_s: Option<f64>,
-    /// How often the measurement is repeated, each time with the same requests (generated prompts are new each time):
+    /// How often the measurement is repeated, each time with the same requests (generated prompts are new each time,
+    /// unless `num_samples` says how many there are):
     /// a number, or `{target_relative_ci: 0.01, min: 5, max: 30}` for as often as an interval of plus or minus 1 % takes.
     pub repetitions: Repetitions,
     /// Between repetitions nothing is sent for a random time, uniform from 0 to so many seconds, so that they meet the
