@@ -284,7 +284,7 @@ pub fn emissions(energy: &EnergyFindings, carbon: &CarbonBasis, counts: &Counts)
             let mut figure = joules.scaled(grams, GramsCo2e::UNIT);
             // A factor is a statistic of a grid, not a reading.
             figure.source = figure.source.map(|source| source.max(Source::Modelled));
-            figure.note("the factor's own uncertainty is not inside")
+            figure.note("the factor's own uncertainty is not inside: it stands beside")
         }
         None => Figure::unknown(
             GramsCo2e::UNIT,

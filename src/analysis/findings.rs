@@ -14,6 +14,7 @@ use crate::record::{
 };
 
 use super::attribute::AttributionFindings;
+use super::footprint::Footprint;
 use super::meter_cost::MeterCost;
 use super::protocol::ProtocolFindings;
 use super::scope::CpuShare;
@@ -556,6 +557,9 @@ pub struct Findings {
     pub protocol: ProtocolFindings,
     /// Emissions.
     pub emissions: Emissions,
+    /// Emissions by the electricity that was bought, water, cost and hardware; null in reports of earlier versions.
+    #[serde(default)]
+    pub footprint: Option<Footprint>,
     /// The phases, each with what it used.
     pub phases: Vec<PhaseFindings>,
     /// What the reader should know.

@@ -15,6 +15,7 @@ mod discovered;
 pub mod efficiency;
 pub mod energy;
 pub mod findings;
+pub mod footprint;
 pub mod inference;
 pub mod latency;
 pub mod meter_cost;
@@ -94,6 +95,17 @@ pub fn analyse(records: &RunRecords) -> Findings {
         sensors: &sensors,
         cross_checks: &cross_checks,
     });
+    let basis = footprint::basis(records, metering.window);
+    let emissions = efficiency::emissions(&energy, &basis, &counts);
+    let footprint = footprint::footprint(&footprint::Seen {
+        records,
+        metering: &metering,
+        basis: &basis,
+        energy: &energy,
+        emissions: &emissions,
+        counts: &counts,
+        tokens: &tokens,
+    });
     Findings {
         schema_version: SCHEMA_VERSION,
         program: Program {
@@ -109,7 +121,8 @@ pub fn analyse(records: &RunRecords) -> Findings {
         scope: manifest.scope.clone(),
         latency: latency::summarise(&succeeded),
         throughput: throughput(length, &measured, &counts, &tokens),
-        emissions: efficiency::emissions(&energy, &manifest.carbon, &counts),
+        emissions,
+        footprint: Some(footprint),
         phases: phases(records, &metering),
         observations: metering.observations(),
         cpu_share: metering.cpu_share(),

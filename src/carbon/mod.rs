@@ -89,6 +89,7 @@ pub fn resolve(metrics: &MetricsConfig, has_token: bool) -> Result<CarbonBasis, 
         factor.relative_uncertainty = Some(share);
         factor.uncertainty_source = Some("given in the config".to_owned());
     }
+    notes.extend(pue_on_parts(metrics));
     let live = live(metrics, has_token, given, factor.as_ref(), &mut problems);
     let basis = CarbonBasis {
         missing_reason: factor.is_none().then(|| NO_COUNTRY.to_owned()),
@@ -169,6 +170,23 @@ fn check_pue(pue: f64, problems: &mut Problems) {
             ),
         );
     }
+}
+
+/// A PUE is of all the IT equipment, and what is counted here is a part of it.
+fn pue_on_parts(metrics: &MetricsConfig) -> Option<Warning> {
+    let parts = [(metrics.gpu, "GPU"), (metrics.cpu, "CPU"), (metrics.ram, "RAM")];
+    let counted: Vec<&str> = parts.iter().filter(|(on, _)| *on).map(|(_, name)| *name).collect();
+    (metrics.pue > 1.0).then(|| {
+        Warning::new(
+            "pue_on_partial_scope",
+            format!(
+                "a PUE ({}) is the site's energy over that of all its IT equipment; what is counted here ({}) leaves out \
+                 fans, power supplies, disks and network, so energy times PUE is less than the site's",
+                metrics.pue,
+                counted.join(", ")
+            ),
+        )
+    })
 }
 
 fn at_least_zero(key: &str, value: Option<f64>, problems: &mut Problems) -> Option<f64> {

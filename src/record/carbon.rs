@@ -61,6 +61,9 @@ impl FactorBoundary {
     /// In words: `life cycle, production, average`.
     #[must_use]
     pub fn words(self) -> String {
+        if self == Self::default() {
+            return "boundary not stated".to_owned();
+        }
         let emissions = match self.emissions {
             FactorEmissions::LifeCycle => "life cycle",
             FactorEmissions::Direct => "at the stack",

@@ -289,6 +289,7 @@ fn carbon(findings: &Findings) -> Vec<Column> {
         ("gco2e_modelled", figure(&emissions.modelled)),
         ("carbon_source", factor.map(|factor| factor.source.clone()).unwrap_or_default()),
         ("carbon_year", year.unwrap_or_default()),
+        ("carbon_boundary", factor.map(|factor| factor.boundary.words()).unwrap_or_default()),
         ("pue", python_float(emissions.pue)),
     ]
 }
@@ -364,7 +365,7 @@ fn configured(findings: &Findings, pointer: &str) -> String {
     findings.config.pointer(pointer).map(cell).unwrap_or_default()
 }
 
-fn configured_or(findings: &Findings, pointer: &str, otherwise: &str) -> String {
+pub(super) fn configured_or(findings: &Findings, pointer: &str, otherwise: &str) -> String {
     let found = configured(findings, pointer);
     if found.is_empty() { otherwise.to_owned() } else { found }
 }

@@ -1,8 +1,9 @@
 //! `emissions.csv` in CodeCarbon's 38 columns: same names, order, units and formats, signed with our name.
 //!
-//! kWh, kg CO2e, kg/s, W, s and GB (2^30 bytes). `energy_consumed` is the sum of the parts times the PUE, as
-//! there; the powers are means over the measured window. What this program does not know is empty: water (no WUE
-//! is counted), coordinates and cloud (nothing asks for them), and the Python version (there is none).
+//! kWh, kg CO2e, kg/s, W, s, litres and GB (2^30 bytes). `energy_consumed` is the sum of the parts times the PUE, as
+//! there; with `metrics.type: codecarbon` the parts and the powers are times the PUE too, as there. The powers are
+//! means over the measured window. What this program does not know is empty: water without a WUE, coordinates
+//! (nothing asks for them), and the Python version (there is none).
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -13,7 +14,7 @@ use crate::analysis::stats;
 use crate::record::{Component, Quantity, Weights};
 
 use super::ReportError;
-use super::csv::{kwh, method_version, number, project_name, python_float};
+use super::csv::{configured_or, kwh, method_version, number, project_name, python_float};
 use super::files::{LineEnd, line};
 
 /// The reporter's name.
@@ -23,7 +24,7 @@ pub const FILE: &str = "emissions.csv";
 
 /// CodeCarbon's default experiment.
 const EXPERIMENT_ID: &str = "5b0fa12a-3dd7-45bb-9766-cc326314d9f1";
-const BYTES_PER_GB: f64 = 1_073_741_824.0;
+pub(super) const BYTES_PER_GB: f64 = 1_073_741_824.0;
 
 /// CodeCarbon 3.3.2's columns.
 pub const HEADER: [&str; 38] = [
@@ -80,17 +81,11 @@ pub fn render(findings: &Findings) -> Result<Vec<u8>, ReportError> {
 /// The row; `zone` is for the time stamp, which CodeCarbon writes in local time without a zone.
 #[must_use]
 pub fn row(findings: &Findings, zone: &TimeZone) -> [String; 38] {
-    let part = |component: Component| {
-        let parts = &findings.energy.components;
-        parts.iter().find(|part| part.component == component).map(|part| &part.account)
-    };
-    let energy = |component| number(part(component).and_then(energy_kwh));
-    let power = |component| number(part(component).and_then(|account| account.mean_power.value));
-    let kilograms = findings.emissions.total.value.map(|grams| grams / 1000.0);
+    let energies = Energies::of(findings);
     let duration = findings.run.window.value;
-    let rate = kilograms.zip(duration).filter(|(_, seconds)| *seconds > 0.0);
-    let consumed = energy_kwh(&findings.energy.combined.account);
-    let factor = findings.emissions.factor.as_ref();
+    let rate = energies.kilograms.zip(duration).filter(|(_, seconds)| *seconds > 0.0);
+    let power = |component| number(energies.power(findings, component));
+    let place = Place::of(findings);
     let host = &findings.host;
     let ram_used = observed(findings, Component::Ram, Quantity::Memory);
     let ram_total = host.ram_bytes.map(|bytes| bytes as f64);
@@ -102,23 +97,23 @@ pub fn row(findings: &Findings, zone: &TimeZone) -> [String; 38] {
         local_time(&findings.run.ended, zone),
         labelled_project(findings),
         findings.run.id.clone(),
-        EXPERIMENT_ID.to_owned(),
+        configured_or(findings, "/metrics/experiment_id", EXPERIMENT_ID),
         number(duration),
-        number(kilograms),
+        number(energies.kilograms),
         number(rate.map(|(kilograms, seconds)| kilograms / seconds)),
         power(Component::Cpu),
         power(Component::Gpu),
         power(Component::Ram),
-        energy(Component::Cpu),
-        energy(Component::Gpu),
-        energy(Component::Ram),
-        number(consumed.map(|energy| energy * findings.emissions.pue)),
-        String::new(),
-        factor.and_then(|factor| factor.country_name.clone()).unwrap_or_default(),
-        factor.and_then(|factor| factor.country_iso_code.clone()).unwrap_or_default(),
-        factor.and_then(|factor| factor.region.clone()).unwrap_or_default(),
-        String::new(),
-        String::new(),
+        number(energies.cpu),
+        number(energies.gpu),
+        number(energies.ram),
+        number(energies.consumed),
+        number(energies.water),
+        place.country_name,
+        place.country_iso_code,
+        place.region,
+        place.cloud_provider,
+        place.cloud_region,
         host.os.clone(),
         String::new(),
         method_version(findings),
@@ -129,15 +124,109 @@ pub fn row(findings: &Findings, zone: &TimeZone) -> [String; 38] {
         String::new(),
         String::new(),
         number(ram_total.map(|bytes| bytes / BYTES_PER_GB)),
-        "machine".to_owned(),
+        tracking_mode(findings).to_owned(),
         load(Component::Cpu),
         load(Component::Gpu),
         number(ram_share),
         number(ram_used.map(|bytes| bytes / BYTES_PER_GB)),
-        String::new(),
+        place.on_cloud,
         python_float(findings.emissions.pue),
-        String::new(),
+        wue(findings).map(python_float).unwrap_or_default(),
     ]
+}
+
+/// Columns of energy. By CodeCarbon's rules every one is times the PUE, by ours only the sum is.
+struct Energies {
+    cpu: Option<f64>,
+    gpu: Option<f64>,
+    ram: Option<f64>,
+    consumed: Option<f64>,
+    water: Option<f64>,
+    kilograms: Option<f64>,
+    /// Powers are times this.
+    power_factor: f64,
+}
+
+impl Energies {
+    fn of(findings: &Findings) -> Self {
+        let footprint = findings.footprint.as_ref();
+        if let Some(totals) = footprint.and_then(|footprint| footprint.codecarbon.as_ref()) {
+            return Self {
+                cpu: totals.cpu_energy,
+                gpu: totals.gpu_energy,
+                ram: totals.ram_energy,
+                consumed: totals.energy_consumed,
+                water: totals.water_consumed,
+                kilograms: totals.emissions,
+                power_factor: findings.emissions.pue,
+            };
+        }
+        let energy = |component| part(findings, component).and_then(energy_kwh);
+        let consumed = energy_kwh(&findings.energy.combined.account);
+        Self {
+            cpu: energy(Component::Cpu),
+            gpu: energy(Component::Gpu),
+            ram: energy(Component::Ram),
+            consumed: consumed.map(|energy| energy * findings.emissions.pue),
+            water: footprint.and_then(|footprint| footprint.water.value),
+            kilograms: findings.emissions.total.value.map(|grams| grams / 1000.0),
+            power_factor: 1.0,
+        }
+    }
+
+    /// Mean over the window's time: CodeCarbon's own column is the mean of its ticks, however long each was.
+    fn power(&self, findings: &Findings, component: Component) -> Option<f64> {
+        Some(part(findings, component)?.mean_power.value? * self.power_factor)
+    }
+}
+
+fn part(findings: &Findings, component: Component) -> Option<&Account> {
+    let parts = &findings.energy.components;
+    parts.iter().find(|part| part.component == component).map(|part| &part.account)
+}
+
+/// Columns of the place.
+pub(super) struct Place {
+    pub(super) country_name: String,
+    pub(super) country_iso_code: String,
+    pub(super) region: String,
+    pub(super) cloud_provider: String,
+    pub(super) cloud_region: String,
+    pub(super) on_cloud: String,
+}
+
+impl Place {
+    pub(super) fn of(findings: &Findings) -> Self {
+        let factor = findings.emissions.factor.as_ref();
+        let cloud = factor.and_then(|factor| factor.cloud.as_ref());
+        let of_codecarbon =
+            findings.footprint.as_ref().is_some_and(|footprint| footprint.method.is_codecarbon());
+        let on_cloud = match (cloud, of_codecarbon) {
+            (Some(_), _) => "Y",
+            (None, true) => "N",
+            (None, false) => "",
+        };
+        Self {
+            country_name: factor.and_then(|factor| factor.country_name.clone()).unwrap_or_default(),
+            country_iso_code: factor
+                .and_then(|factor| factor.country_iso_code.clone())
+                .unwrap_or_default(),
+            region: factor.and_then(|factor| factor.region.clone()).unwrap_or_default(),
+            cloud_provider: cloud.map(|cloud| cloud.provider.clone()).unwrap_or_default(),
+            cloud_region: cloud.map(|cloud| cloud.region.clone()).unwrap_or_default(),
+            on_cloud: on_cloud.to_owned(),
+        }
+    }
+}
+
+/// `process` where only the server's share of the CPU's energy is counted.
+pub(super) fn tracking_mode(findings: &Findings) -> &'static str {
+    let scope = configured_or(findings, "/metrics/scope", "machine");
+    if scope == "machine" { "machine" } else { "process" }
+}
+
+fn wue(findings: &Findings) -> Option<f64> {
+    findings.config.pointer("/metrics/wue")?.as_f64()
 }
 
 fn energy_kwh(account: &Account) -> Option<f64> {
@@ -145,7 +234,11 @@ fn energy_kwh(account: &Account) -> Option<f64> {
 }
 
 /// Mean over the devices of a part; none where nothing looked.
-fn observed(findings: &Findings, component: Component, quantity: Quantity) -> Option<f64> {
+pub(super) fn observed(
+    findings: &Findings,
+    component: Component,
+    quantity: Quantity,
+) -> Option<f64> {
     let wanted = |seen: &&Observation| seen.component == component && seen.quantity == quantity;
     let means: Vec<f64> =
         findings.observations.iter().filter(wanted).filter_map(|seen| seen.mean.value).collect();
@@ -153,7 +246,7 @@ fn observed(findings: &Findings, component: Component, quantity: Quantity) -> Op
 }
 
 /// `2 x NVIDIA H100`; several models in a row.
-fn gpu_model(findings: &Findings) -> String {
+pub(super) fn gpu_model(findings: &Findings) -> String {
     let mut models: Vec<(&str, u32)> = Vec::new();
     for gpu in &findings.host.gpus {
         match models.iter_mut().find(|(name, _)| *name == gpu.name) {
@@ -166,7 +259,7 @@ fn gpu_model(findings: &Findings) -> String {
     shown.join(", ")
 }
 
-fn local_time(utc: &str, zone: &TimeZone) -> String {
+pub(super) fn local_time(utc: &str, zone: &TimeZone) -> String {
     utc.parse::<Timestamp>().map_or_else(
         |_| utc.to_owned(),
         |stamp| stamp.to_zoned_datetime(zone.clone()).strftime("%Y-%m-%dT%H:%M:%S").to_string(),
@@ -174,7 +267,7 @@ fn local_time(utc: &str, zone: &TimeZone) -> String {
 }
 /// The project's name. The columns are CodeCarbon's and none of them could say that weights are random, so
 /// the name does: such rows must not be mistaken for a model's.
-fn labelled_project(findings: &Findings) -> String {
+pub(super) fn labelled_project(findings: &Findings) -> String {
     let name = project_name(findings);
     match findings.backend.weights {
         Weights::Synthetic => format!("{name} (synthetic weights, not comparable with real ones)"),

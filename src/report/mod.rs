@@ -11,6 +11,7 @@ pub mod json;
 pub mod requests_energy;
 pub mod summary;
 pub mod table;
+pub mod tasks;
 
 use std::path::{Path, PathBuf};
 
@@ -140,12 +141,26 @@ pub fn write_all(findings: &Findings, outputs: &Outputs<'_>) -> Written {
         written.file(path, outcome);
     }
     beside(findings, outputs, &mut written);
+    let zone = jiff::tz::TimeZone::system();
     let dir = outputs.metrics.output_dir.as_deref().filter(|dir| !dir.is_empty());
-    if let Some(dir) = dir.filter(|_| outputs.metrics.enabled) {
-        let path = outputs.base.join(dir).join(emissions::FILE);
-        let row = emissions::row(findings, &jiff::tz::TimeZone::system());
+    let dir = dir.filter(|_| outputs.metrics.enabled).map(|dir| outputs.base.join(dir));
+    if let Some(dir) = &dir {
+        let path = dir.join(outputs.metrics.output_file.as_deref().unwrap_or(emissions::FILE));
+        let row = emissions::row(findings, &zone);
         let outcome = files::append_row(&path, &emissions::HEADER, &row, files::LineEnd::Lf);
         written.appended(path, outcome);
+    }
+    match tasks::render(findings, &zone) {
+        Ok(None) => {}
+        Ok(Some(bytes)) => {
+            let name = tasks::file(findings);
+            for folder in std::iter::once(outputs.folder).chain(dir.as_deref()) {
+                let path = folder.join(&name);
+                let outcome = files::replace(&path, &bytes).map_err(|cause| cause.to_string());
+                written.file(path, outcome);
+            }
+        }
+        Err(cause) => written.problem(&outputs.folder.join("tasks"), cause.to_string()),
     }
     written
 }

@@ -2,6 +2,7 @@
 //! the caller's.
 
 mod attribution;
+mod footprint;
 mod meter_cost;
 mod protocol;
 
@@ -297,21 +298,7 @@ fn headline(page: &mut Page, findings: &Findings) {
         text.push_str(&format!("; 95 % over prompts: {} to {}", digits(low), digits(high)));
     }
     page.field("Wh per 1000 requests", &text);
-    let emissions = &findings.emissions;
-    let mut text = shown(&emissions.total);
-    if let (Some(_), Some(factor)) = (emissions.total.value, &emissions.factor) {
-        let place = [&factor.region, &factor.country_name].into_iter().flatten();
-        let place: String = place.map(|name| format!("{name}, ")).collect();
-        let year = factor.year.map(|year| format!(" {year}")).unwrap_or_default();
-        text.push_str(&format!(
-            " ({} a thousand requests): {}; {} gCO2e/kWh, {place}{}{year}",
-            digits(emissions.per_1000_requests.value.unwrap_or(f64::NAN)),
-            emissions.basis,
-            digits(factor.intensity.value()),
-            factor.source
-        ));
-    }
-    page.field("Emissions", &text);
+    footprint::lines(page, findings);
     page.field("Boundary", &findings.boundary);
     meter_cost::line(page, findings.meter_cost.as_ref());
 }

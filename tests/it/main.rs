@@ -7,6 +7,7 @@ mod carbon;
 mod config_dialects;
 mod dataset;
 mod dataset_hub;
+mod footprint;
 mod gpu;
 mod meter_models;
 mod meter_nvml;
