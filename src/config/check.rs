@@ -32,6 +32,7 @@ pub fn check(config: &BenchmarkConfig) -> Problems {
     found.scenario(&config.scenario);
     found.random(config);
     found.metrics(&config.metrics);
+    found.0.0.extend(super::meters::check(&config.meter).0);
     found.one_of("reporter.type", &config.reporter.kind, &["csv", "json"]);
     found.0
 }

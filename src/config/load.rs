@@ -15,7 +15,7 @@ use super::component::scenario::ScenarioConfig;
 use super::compose::{Composer, JOB_NAME, Reading, Source, SweepFolder, is_dated_folder, plain};
 use super::optimum::key_of;
 use super::redact::{is_secret_key, redact_text};
-use super::{BenchmarkConfig, DEFAULT_OUTPUT_DIR, Environment, Note};
+use super::{BenchmarkConfig, DEFAULT_OUTPUT_DIR, Environment, Note, meters};
 use crate::error::{Problem, Problems, nearest};
 
 /// A config, and how it came to be.
@@ -210,13 +210,13 @@ pub(super) fn located(written: &Node, problems: Problems) -> Problems {
     Problems(placed.collect())
 }
 
-fn at(origin: &Origin, problem: Problem) -> Problem {
+pub(super) fn at(origin: &Origin, problem: Problem) -> Problem {
     let message = format!("{}: {}", problem.place, problem.message);
     let error = Error::new(ErrorKind::Custom(message), origin.clone());
     Problem { hint: problem.hint, ..to_problem(&error) }
 }
 
-/// Everything but the backend, whose type is chosen by a key of its own.
+/// Everything but the backend and the meters, whose types are chosen by a key of their own.
 #[derive(Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Rest {
@@ -243,6 +243,8 @@ impl Default for Rest {
 pub(super) fn typed(mut root: Node) -> Result<BenchmarkConfig, Problems> {
     let backend = root.as_map_mut().and_then(|map| map.remove("backend"));
     let mut found = Problems::default();
+    let meter = root.as_map_mut().and_then(|map| map.remove("meter"));
+    let meter = meters::typed(meter).map_err(|errors| found.0.extend(errors.0));
     let rest = from_node::<Rest>(&root).map_err(|errors| found.0.extend(problems(&errors).0));
     let backend = match backend {
         Some(node) => typed_backend(node).map_err(|errors| found.0.extend(errors.0)),
@@ -253,12 +255,13 @@ pub(super) fn typed(mut root: Node) -> Result<BenchmarkConfig, Problems> {
             Err(())
         }
     };
-    let (Ok(rest), Ok(backend)) = (rest, backend) else { return Err(found) };
+    let (Ok(rest), Ok(backend), Ok(meter)) = (rest, backend, meter) else { return Err(found) };
     Ok(BenchmarkConfig {
         name: rest.name,
         backend,
         scenario: rest.scenario,
         metrics: rest.metrics,
+        meter,
         reporter: rest.reporter,
         output_dir: rest.output_dir,
     })
@@ -310,7 +313,7 @@ pub(super) fn problems(errors: &Errors) -> Problems {
     Problems(errors.iter().map(to_problem).collect())
 }
 
-fn to_problem(error: &Error) -> Problem {
+pub(super) fn to_problem(error: &Error) -> Problem {
     let mut message = match error.path() {
         Some(path) => format!("{path}: {}", error.message()),
         None => error.message(),

@@ -6,6 +6,7 @@ pub mod component;
 mod compose;
 mod environment;
 mod load;
+mod meters;
 pub mod optimum;
 mod redact;
 mod schema;
@@ -21,6 +22,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use component::backend::BackendConfig;
+use component::meter::Meters;
 use component::metrics::MetricsConfig;
 use component::reporter::ReporterConfig;
 use component::scenario::ScenarioConfig;
@@ -62,6 +64,8 @@ pub struct BenchmarkConfig {
     pub scenario: ScenarioConfig,
     /// What is metered.
     pub metrics: MetricsConfig,
+    /// Meters beside the sensors that a machine offers by itself: one or a list.
+    pub meter: Meters,
     /// Where the figures go beside the run folder.
     pub reporter: ReporterConfig,
     /// Folder of the run folders; relative to where the command was started.
@@ -75,6 +79,7 @@ impl Default for BenchmarkConfig {
             backend: BackendConfig::default(),
             scenario: ScenarioConfig::default(),
             metrics: MetricsConfig::default(),
+            meter: Meters::default(),
             reporter: ReporterConfig::default(),
             output_dir: DEFAULT_OUTPUT_DIR.to_owned(),
         }

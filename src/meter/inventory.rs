@@ -90,7 +90,7 @@ impl Inventory {
         self.blocked.extend(opened.blocked);
     }
 
-    /// The same sensors, without those that count what an earlier kind of meter counts already.
+    /// The same sensors: those that count what an earlier kind of meter counts already do not, and no name comes twice.
     fn settle_counting(&self, sensors: &[SensorInfo]) -> Vec<SensorInfo> {
         let taken = |sensor: &SensorInfo| {
             self.sensors.iter().any(|earlier| {
@@ -102,7 +102,13 @@ impl Inventory {
         };
         let settle = |sensor: &SensorInfo| {
             let counted = sensor.counted && !taken(sensor);
-            SensorInfo { counted, ..sensor.clone() }
+            // What comes later has to make way: a recording may hold the sensors that this machine has.
+            let name = if self.sensors.iter().any(|earlier| earlier.name == sensor.name) {
+                format!("{}.{}", sensor.meter, sensor.name)
+            } else {
+                sensor.name.clone()
+            };
+            SensorInfo { counted, name, ..sensor.clone() }
         };
         sensors.iter().map(settle).collect()
     }
@@ -122,12 +128,12 @@ impl Inventory {
         let parts = parts(component, self.counted(component));
         let reason = if !metrics.enabled {
             "metrics.enabled is false".to_owned()
+        } else if !parts.is_empty() {
+            parts.join("; ")
         } else if !wanted {
             format!("metrics.{} is false", component.as_str())
-        } else if parts.is_empty() {
-            self.why_nothing(component)
         } else {
-            parts.join("; ")
+            self.why_nothing(component)
         };
         ComponentScope { component, counted: !parts.is_empty(), reason }
     }

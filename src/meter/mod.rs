@@ -7,27 +7,34 @@
 pub mod calibration;
 pub mod cpu_model;
 pub mod cpu_time;
+pub mod exec;
 mod inventory;
+mod lent;
 pub mod nvml;
 mod own_cost;
 mod procfs;
 pub mod ram_model;
 pub mod rapl;
+pub mod replay;
 mod sampler;
 pub mod scripted;
 pub mod select;
 mod survey;
 pub mod tdp;
 
+use std::sync::Arc;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::config::component::meter::MeterConfig;
 use crate::config::component::metrics::MetricsConfig;
 use crate::error::Problem;
 use crate::record::{Component, DeviceRef, Event, SensorInfo, Warning};
 use crate::units::{Nanos, Seconds};
 
 pub use inventory::{Inventory, open_all};
+pub use lent::{Lender, Running, Told};
 pub use sampler::{LiveComponent, Sampler};
 pub use survey::{Survey, SurveyedSensor, survey};
 
@@ -46,6 +53,8 @@ pub struct MeterEntry {
 #[must_use]
 pub fn entries() -> Vec<MeterEntry> {
     vec![
+        exec::ENTRY,
+        replay::ENTRY,
         nvml::ENTRY,
         rapl::ENTRY,
         cpu_model::ENTRY,
@@ -122,9 +131,26 @@ pub struct OpenRequest<'a> {
     pub cuda_visible_devices: Option<String>,
     /// `CUDA_DEVICE_ORDER`, if set.
     pub cuda_device_order: Option<String>,
+    /// Meters beside those that the machine offers by itself.
+    pub extra: &'a [MeterConfig],
+    /// Who starts threads and programs; without one, meters that need them are not opened.
+    pub lender: Option<Arc<dyn Lender>>,
 }
 
-impl OpenRequest<'_> {
+impl<'a> OpenRequest<'a> {
+    /// The machine's own sensors with these settings, every GPU.
+    #[must_use]
+    pub const fn of(metrics: &'a MetricsConfig) -> Self {
+        Self {
+            metrics,
+            device_ids: None,
+            cuda_visible_devices: None,
+            cuda_device_order: None,
+            extra: &[],
+            lender: None,
+        }
+    }
+
     /// How often sensors without a better cadence of their own are read.
     #[must_use]
     pub fn sample_period(&self) -> Seconds {

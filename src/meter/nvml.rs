@@ -413,6 +413,17 @@ impl Generation {
     }
 }
 
+/// Bound of the gain error of a board of which only the product name is known, as a share, and who says so.
+#[must_use]
+pub fn bound_of(name: &str) -> (f64, String) {
+    let architecture = ["A100", "A30", "A800"]
+        .iter()
+        .any(|model| has_word(name, model))
+        .then_some(DeviceArchitecture::Ampere);
+    let generation = Generation::of(architecture.as_ref(), name);
+    (generation.relative, generation.source.to_owned())
+}
+
 /// Whether a product name has this word: `NVIDIA A100-SXM4-80GB` has `A100`, `RTX A3000` has no `A30`.
 fn has_word(name: &str, word: &str) -> bool {
     name.split(|c: char| !c.is_ascii_alphanumeric()).any(|part| part == word)

@@ -11,6 +11,7 @@ mod folder;
 mod host;
 mod isolation;
 mod journal;
+mod lender;
 mod metering;
 mod phases;
 mod prepare;

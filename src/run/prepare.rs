@@ -259,5 +259,7 @@ pub fn open_request<'c>(config: &'c BenchmarkConfig, environment: &Environment) 
         device_ids: config.backend.device_ids().map(|ids| ids.0.as_slice()),
         cuda_visible_devices: environment.var("CUDA_VISIBLE_DEVICES"),
         cuda_device_order: environment.var("CUDA_DEVICE_ORDER"),
+        extra: &config.meter.0,
+        lender: Some(Arc::new(Lent { environment: environment.clone() })),
     }
 }

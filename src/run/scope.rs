@@ -105,8 +105,7 @@ fn pids(metrics: &MetricsConfig, backend: &BackendInfo) -> Result<Vec<u32>, Prob
 }
 
 fn period(metrics: &MetricsConfig) -> Seconds {
-    OpenRequest { metrics, device_ids: None, cuda_visible_devices: None, cuda_device_order: None }
-        .sample_period()
+    OpenRequest::of(metrics).sample_period()
 }
 
 fn processes(metrics: &MetricsConfig, backend: &BackendInfo) -> Result<Found, Problem> {

@@ -9,12 +9,7 @@ use ai_energy_benchmarks::units::{Nanos, Seconds};
 fn open(ids: Option<&[String]>) -> Inventory {
     open_all(
         &[nvml::ENTRY],
-        &OpenRequest {
-            metrics: &MetricsConfig::default(),
-            device_ids: ids,
-            cuda_visible_devices: None,
-            cuda_device_order: None,
-        },
+        &OpenRequest { device_ids: ids, ..OpenRequest::of(&MetricsConfig::default()) },
     )
 }
 

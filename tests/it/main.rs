@@ -9,6 +9,7 @@ mod dataset;
 mod dataset_hub;
 mod footprint;
 mod gpu;
+mod meter_extra;
 mod meter_models;
 mod meter_nvml;
 mod meter_rapl;

@@ -18,12 +18,7 @@ struct Vector {
 fn sensor(machine: &Machine, change: impl Fn(&mut MetricsConfig), name: &str) -> SensorInfo {
     let mut metrics = MetricsConfig { procfs_root: machine.root(), ..MetricsConfig::default() };
     change(&mut metrics);
-    let request = OpenRequest {
-        metrics: &metrics,
-        device_ids: None,
-        cuda_visible_devices: None,
-        cuda_device_order: None,
-    };
+    let request = OpenRequest::of(&metrics);
     let inventory = open_all(&[cpu_model::ENTRY, ram_model::ENTRY], &request);
     inventory.sensors.into_iter().find(|sensor| sensor.name == name).unwrap()
 }
@@ -72,12 +67,7 @@ fn a_given_ram_power_is_assumed() {
 fn load_and_memory_are_read_as_traces() {
     let machine = Machine::new();
     let metrics = MetricsConfig { procfs_root: machine.root(), ..MetricsConfig::default() };
-    let request = OpenRequest {
-        metrics: &metrics,
-        device_ids: None,
-        cuda_visible_devices: None,
-        cuda_device_order: None,
-    };
+    let request = OpenRequest::of(&metrics);
     let mut inventory = open_all(&[cpu_model::ENTRY, ram_model::ENTRY], &request);
     machine.ticks(30, 10);
     let utilization = inventory.meters[0].read(1).unwrap();
@@ -93,12 +83,7 @@ fn load_and_memory_are_read_as_traces() {
 fn without_proc_the_models_are_absent_and_say_why() {
     let metrics =
         MetricsConfig { procfs_root: "/nonexistent".to_owned(), ..MetricsConfig::default() };
-    let request = OpenRequest {
-        metrics: &metrics,
-        device_ids: None,
-        cuda_visible_devices: None,
-        cuda_device_order: None,
-    };
+    let request = OpenRequest::of(&metrics);
     let inventory = open_all(&[cpu_model::ENTRY, ram_model::ENTRY], &request);
     assert!(inventory.sensors.is_empty());
     assert!(inventory.scope[1].reason.contains("cannot read"), "{}", inventory.scope[1].reason);

@@ -26,12 +26,7 @@ impl Bench {
         let ids: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
         open_all(
             &[nvml::ENTRY],
-            &OpenRequest {
-                metrics: &self.metrics,
-                device_ids: Some(&ids),
-                cuda_visible_devices: None,
-                cuda_device_order: None,
-            },
+            &OpenRequest { device_ids: Some(&ids), ..OpenRequest::of(&self.metrics) },
         )
     }
 }

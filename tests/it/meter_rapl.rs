@@ -15,7 +15,7 @@ fn metrics(machine: &Machine) -> MetricsConfig {
 }
 
 fn request(metrics: &MetricsConfig) -> OpenRequest<'_> {
-    OpenRequest { metrics, device_ids: None, cuda_visible_devices: None, cuda_device_order: None }
+    OpenRequest::of(metrics)
 }
 
 fn inventory(machine: &Machine) -> Inventory {

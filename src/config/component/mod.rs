@@ -3,6 +3,7 @@
 pub mod attribution;
 pub mod backend;
 pub mod load;
+pub mod meter;
 pub mod metrics;
 pub mod protocol;
 pub mod reference;

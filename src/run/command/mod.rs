@@ -164,10 +164,10 @@ fn open(
     environment: &Environment,
 ) -> Result<Opened, Problems> {
     let request = OpenRequest {
-        metrics: &job.metrics,
         device_ids: job.device_ids.as_deref(),
         cuda_visible_devices: environment.var("CUDA_VISIBLE_DEVICES"),
         cuda_device_order: environment.var("CUDA_DEVICE_ORDER"),
+        ..OpenRequest::of(&job.metrics)
     };
     let mut inventory = meter::open_all(meters, &request);
     let mut problems = std::mem::take(&mut inventory.problems);

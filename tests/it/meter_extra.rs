@@ -1,0 +1,172 @@
+//! Meters that a config adds: programs and recordings.
+
+use std::fs;
+use std::sync::Arc;
+
+use ai_energy_benchmarks::clock;
+use ai_energy_benchmarks::config::component::TextList;
+use ai_energy_benchmarks::config::component::meter::{ExecConfig, MeterConfig, ReplayConfig};
+use ai_energy_benchmarks::config::component::metrics::MetricsConfig;
+use ai_energy_benchmarks::meter::{
+    Inventory, Lender, OpenRequest, Sampler, exec, open_all, replay,
+};
+use ai_energy_benchmarks::record::{Component, Event, Quantity, SampleRecord};
+use ai_energy_benchmarks::run::Lent;
+use ai_energy_benchmarks::units::{Nanos, Seconds};
+use tempfile::TempDir;
+
+fn open(meters: &[MeterConfig]) -> Inventory {
+    let metrics = MetricsConfig::default();
+    let lender: Arc<dyn Lender> = Arc::new(Lent::default());
+    let request = OpenRequest { extra: meters, lender: Some(lender), ..OpenRequest::of(&metrics) };
+    open_all(&[exec::ENTRY, replay::ENTRY], &request)
+}
+
+fn program(script: &str) -> MeterConfig {
+    let command = ["sh", "-c", script].map(str::to_owned);
+    MeterConfig::Exec(ExecConfig { command: TextList(command.into()), timeout_s: 10.0 })
+}
+
+/// Collects until a condition holds or ten seconds have passed.
+fn collect(sampler: &mut Sampler, done: impl Fn(&[SampleRecord]) -> bool) -> Vec<SampleRecord> {
+    let begun = clock::now();
+    let mut samples = Vec::new();
+    while !done(&samples) && clock::now().since(begun) < Seconds(10.0) {
+        if sampler.next_due() <= clock::now() {
+            sampler.poll(clock::now, &mut samples);
+        }
+        std::thread::yield_now();
+    }
+    samples
+}
+
+#[test]
+fn a_program_is_read_until_it_ends_and_then_its_sensors_fail() {
+    let inventory = open(&[program(
+        r#"echo '{"sensors": [{"name": "wall", "quantity": "energy"}, {"name": "cpu", "quantity": "power", "component": "cpu"}]}'
+           echo '{"sensor": "wall", "joules": 10}'
+           echo 'noise'
+           echo '{"sensor": "cpu", "watts": 5, "t_ns": 77}'
+           echo '{"sensor": "cpu", "joules": 5}'
+           echo 'out of paper' >&2; sleep 0.1"#,
+    )]);
+    assert!(inventory.problems.0.is_empty(), "{}", inventory.problems);
+    let cpu = &inventory.sensors[1];
+    assert_eq!((cpu.component, cpu.quantity, cpu.counted), (Component::Cpu, Quantity::Power, true));
+    assert!(!inventory.sensors[0].counted, "a whole machine is not added to its parts");
+    assert!(inventory.scope[1].counted, "{:?}", inventory.scope);
+    let mut sampler = Sampler::new(inventory.meters);
+    let samples = collect(&mut sampler, |samples| samples.iter().any(|s| s.error.is_some()));
+    let values: Vec<_> = samples.iter().map(|s| (s.sensor, s.value)).collect();
+    assert_eq!(values, [(0, Some(10.0)), (1, Some(5.0)), (0, None), (1, None)]);
+    assert_eq!(samples[1].before_ns, Nanos(77), "by the program's own stamp");
+    assert!(samples[2].error.as_deref().unwrap().contains("out of paper"), "{:?}", samples[2]);
+    let told: Vec<String> = sampler
+        .take_events()
+        .into_iter()
+        .filter_map(|event| match event {
+            Event::Warning { warning } => Some(warning.message),
+            _ => None,
+        })
+        .collect();
+    assert!(told[0].contains("noise") && told[1].contains("J where W"), "{told:?}");
+    assert!(told[2].contains("is gone"), "{told:?}");
+}
+
+#[test]
+fn a_program_ends_with_its_meter_and_what_it_started_too() {
+    let folder = TempDir::new().unwrap();
+    let pids = folder.path().join("pids");
+    let script = format!(
+        r#"sleep 1000 & echo "$! $$" > {0}
+           echo '{{"sensors": [{{"name": "wall", "quantity": "power"}}]}}'; wait"#,
+        pids.display()
+    );
+    let inventory = open(&[program(&script)]);
+    let pids = fs::read_to_string(pids).unwrap();
+    let alive = |pid: &str| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        !stat.is_empty() && !stat.contains(") Z")
+    };
+    assert!(pids.split_whitespace().all(alive), "{pids}");
+    drop(inventory);
+    let begun = clock::now();
+    while pids.split_whitespace().any(alive) && clock::now().since(begun) < Seconds(10.0) {
+        std::thread::yield_now();
+    }
+    assert!(!pids.split_whitespace().any(alive), "{pids}");
+}
+
+#[test]
+fn a_program_that_does_not_describe_itself_is_refused_with_the_reason() {
+    for (script, why) in [
+        ("echo hello; sleep 5", "is no JSON"),
+        ("echo broken pipe >&2; exit 3", "broken pipe"),
+        (r#"echo '{"sensor": "a", "watts": 1}'"#, "is a reading"),
+        (r#"echo '{"sensors": []}'"#, "describes no sensor"),
+    ] {
+        let inventory = open(&[program(script)]);
+        let text = inventory.problems.to_string();
+        assert!(text.contains(why) && text.contains("meter.command"), "{script}: {text}");
+    }
+    let missing = ExecConfig {
+        command: TextList(vec!["/no/such/program".to_owned()]),
+        ..ExecConfig::default()
+    };
+    assert!(open(&[MeterConfig::Exec(missing)]).problems.to_string().contains("does not start"));
+    let silent = ExecConfig {
+        command: TextList(["sleep", "60"].map(str::to_owned).into()),
+        timeout_s: 0.05,
+    };
+    assert!(open(&[MeterConfig::Exec(silent)]).problems.to_string().contains("no line within"));
+}
+
+const TRACE: &str = "\
+t_before_ns,t_after_ns,power_instant_mw,power_usage_mw,total_energy_mj,t_energy_ns
+1000000000,1000100000,70000,69000,5000000,1003000000
+1050000000,1050100000,71000,69000,,
+1100000000,1100100000,72000,69000,5007000,1103000000
+";
+
+#[test]
+fn a_recording_is_played_in_its_own_time_and_called_what_it_is() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("x_trace.csv");
+    fs::write(&file, TRACE).unwrap();
+    fs::write(
+        folder.path().join("x_marks.json"),
+        r#"{"gpu": "NVIDIA H100 80GB HBM3", "driver": "580", "marks": []}"#,
+    )
+    .unwrap();
+    let replay = MeterConfig::Replay(ReplayConfig { file: file.display().to_string() });
+    let inventory = open(&[replay]);
+    assert!(inventory.problems.0.is_empty(), "{}", inventory.problems);
+    assert_eq!(inventory.warnings[0].code, "replayed_readings");
+    let counter = &inventory.sensors[0];
+    assert_eq!((counter.name.as_str(), counter.counted), ("gpu0.energy", true));
+    assert_eq!(counter.systematic_relative, Some(0.05), "the bound of an H100's sensor");
+    let mut sampler = Sampler::new(inventory.meters);
+    let ms = 1_000_000;
+    let mut samples = Vec::new();
+    sampler.poll(|| Nanos(500 * ms), &mut samples);
+    assert!(samples.is_empty(), "the recording begins now");
+    for now in [510, 610, 710] {
+        sampler.set_edge(true);
+        sampler.poll(|| Nanos(now * ms), &mut samples);
+    }
+    let of = |sensor: u16| -> Vec<(u64, Option<f64>)> {
+        let of = samples.iter().filter(|s| s.sensor == sensor);
+        of.map(|s| (s.after_ns.0 / ms, s.value)).collect()
+    };
+    assert_eq!(of(0), [(503, Some(5000.0)), (603, Some(5007.0)), (610, None)]);
+    assert_eq!(of(1), [(500, Some(70.0)), (550, Some(71.0)), (600, Some(72.0)), (610, None)]);
+}
+
+#[test]
+fn what_is_no_recording_is_told() {
+    for file in ["/no/such/file.csv", "/"] {
+        let replay = MeterConfig::Replay(ReplayConfig { file: file.to_owned() });
+        let text = open(&[replay]).problems.to_string();
+        assert!(text.contains("meter.file"), "{text}");
+    }
+}
