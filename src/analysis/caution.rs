@@ -166,7 +166,9 @@ fn about_the_meters(seen: &Seen<'_>) -> Vec<Warning> {
 fn about_the_energy(seen: &Seen<'_>) -> Vec<Warning> {
     let mut found = Vec::new();
     let backend = &seen.records.manifest.backend;
-    if !backend.local {
+    // With a meter of that machine its energy is known.
+    let metered = seen.metering.channels.iter().any(|c| c.info.counted && c.info.host.is_some());
+    if !backend.local && !metered {
         found.push(Warning::new(
             "remote_server",
             format!(

@@ -18,6 +18,7 @@ pub mod findings;
 pub mod footprint;
 pub mod inference;
 pub mod latency;
+mod machines;
 pub mod meter_cost;
 pub mod protocol;
 pub mod repetition;
@@ -41,8 +42,8 @@ pub use findings::{Figure, Findings};
 
 use energy::Metering;
 use findings::{
-    Counts, Machine, PhaseFindings, Program, RunFacts, SCHEMA_VERSION, SYNTHETIC_SENTENCE,
-    Throughput, Tokens,
+    Counts, PhaseFindings, Program, RunFacts, SCHEMA_VERSION, SYNTHETIC_SENTENCE, Throughput,
+    Tokens,
 };
 use window::Window;
 
@@ -64,18 +65,21 @@ pub const PROGRAM: &str = "ai-energy-benchmark";
 pub fn analyse(records: &RunRecords) -> Findings {
     let records = &*discovered::discovered(records);
     let records = &*calibrate::calibrated(records);
+    let machines = machines::machines(records);
+    let (records, client) = (&*machines.main, machines.client.as_ref());
     let manifest = &records.manifest;
     let measured: Vec<&RequestRecord> = of_phase(records, Phase::Measure);
     let succeeded: Vec<&RequestRecord> =
         measured.iter().copied().filter(|request| request.is_ok()).collect();
     let repetitions = repetition::repetitions(&measured);
     let windows: Vec<Window> = repetitions.iter().map(|one| one.window).collect();
-    let metering = Metering::of(records, windows);
+    let metering = Metering::of(records, windows.clone());
     let counts = count(records, &measured);
     let tokens = tokens(&succeeded);
     let length = metering.measured_length();
     let run = run_facts(records, length, &counts);
-    let (energy, client_energy) = energies(&metering, records);
+    let client = client.map(|records| Metering::of(records, windows));
+    let (energy, client_energy) = machines::energies(&metering, records, client.as_ref());
     let attribution = attribute::attribute(&metering, &energy, records);
     let efficiency = efficiency::efficiency(&metering, &energy, &measured, &counts, &tokens);
     let sensors = metering.sensors();
@@ -88,7 +92,7 @@ pub fn analyse(records: &RunRecords) -> Findings {
         run: &run,
         counts: &counts,
         tokens: &tokens,
-        metered: client_energy.as_ref().unwrap_or(&energy),
+        metered: client_energy.as_ref().filter(|_| client.is_none()).unwrap_or(&energy),
         efficiency: &efficiency,
         protocol: &protocol,
         repetitions: &repetitions,
@@ -144,22 +148,6 @@ pub fn analyse(records: &RunRecords) -> Findings {
 
 fn of_phase(records: &RunRecords, phase: Phase) -> Vec<&RequestRecord> {
     records.requests.iter().filter(|request| request.phase == phase).collect()
-}
-
-/// Energy of the server's machine, and of this one where it is another.
-fn energies(
-    metering: &Metering<'_>,
-    records: &RunRecords,
-) -> (findings::EnergyFindings, Option<findings::EnergyFindings>) {
-    let backend = &records.manifest.backend;
-    if backend.local {
-        return (metering.findings(Machine::Server), None);
-    }
-    let reason = format!(
-        "the model runs on another machine ({}), whose energy was not metered",
-        backend.local_reason
-    );
-    (energy::unmetered(Machine::Server, &reason), Some(metering.findings(Machine::Client)))
 }
 
 fn weights_note(weights: Weights) -> Option<String> {

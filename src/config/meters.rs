@@ -130,6 +130,25 @@ mod tests {
     use crate::config::component::meter::{ExecConfig, ReplayConfig};
 
     #[test]
+    fn a_config_names_meters_and_each_mistake_is_placed() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join("c.yaml");
+        let load = |meter: &str| {
+            let text = format!("name: a\nbackend: {{type: vllm, model: m}}\nmeter: {meter}\n");
+            std::fs::write(&path, text).unwrap();
+            crate::config::load(&path, &[])
+        };
+        let loaded = load("{type: exec, command: [sh, -c, 'true']}").unwrap();
+        let MeterConfig::Exec(exec) = &loaded.config.meter.0[0] else { panic!("{loaded:?}") };
+        assert_eq!(exec.command.0, ["sh", "-c", "true"]);
+        assert!(load("null").unwrap().config.meter.0.is_empty());
+        let wrong = load("[{type: replay, fil: x}, {type: excec}]").unwrap_err().to_string();
+        for part in ["c.yaml:3:", "fil", "did you mean exec?"] {
+            assert!(wrong.contains(part), "{wrong}");
+        }
+    }
+
+    #[test]
     fn every_problem_of_every_meter_has_its_place() {
         let meters = Meters(vec![
             MeterConfig::Exec(ExecConfig { command: TextList::default(), timeout_s: 0.0 }),

@@ -13,6 +13,7 @@ mod lent;
 pub mod nvml;
 mod own_cost;
 mod procfs;
+pub mod prometheus;
 pub mod ram_model;
 pub mod rapl;
 pub mod replay;
@@ -54,6 +55,7 @@ pub struct MeterEntry {
 pub fn entries() -> Vec<MeterEntry> {
     vec![
         exec::ENTRY,
+        prometheus::ENTRY,
         replay::ENTRY,
         nvml::ENTRY,
         rapl::ENTRY,

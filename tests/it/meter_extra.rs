@@ -2,24 +2,28 @@
 
 use std::fs;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ai_energy_benchmarks::clock;
 use ai_energy_benchmarks::config::component::TextList;
-use ai_energy_benchmarks::config::component::meter::{ExecConfig, MeterConfig, ReplayConfig};
+use ai_energy_benchmarks::config::component::meter::{
+    ExecConfig, MeterConfig, MetricChoice, PrometheusConfig, ReplayConfig,
+};
 use ai_energy_benchmarks::config::component::metrics::MetricsConfig;
 use ai_energy_benchmarks::meter::{
-    Inventory, Lender, OpenRequest, Sampler, exec, open_all, replay,
+    Inventory, Lender, OpenRequest, Sampler, exec, open_all, prometheus, replay,
 };
 use ai_energy_benchmarks::record::{Component, Event, Quantity, SampleRecord};
 use ai_energy_benchmarks::run::Lent;
 use ai_energy_benchmarks::units::{Nanos, Seconds};
+use ai_energy_benchmarks_testkit::server::{ScriptedServer, Step, answer};
 use tempfile::TempDir;
 
 fn open(meters: &[MeterConfig]) -> Inventory {
     let metrics = MetricsConfig::default();
     let lender: Arc<dyn Lender> = Arc::new(Lent::default());
     let request = OpenRequest { extra: meters, lender: Some(lender), ..OpenRequest::of(&metrics) };
-    open_all(&[exec::ENTRY, replay::ENTRY], &request)
+    open_all(&[exec::ENTRY, prometheus::ENTRY, replay::ENTRY], &request)
 }
 
 fn program(script: &str) -> MeterConfig {
@@ -168,5 +172,89 @@ fn what_is_no_recording_is_told() {
         let replay = MeterConfig::Replay(ReplayConfig { file: file.to_owned() });
         let text = open(&[replay]).problems.to_string();
         assert!(text.contains("meter.file"), "{text}");
+    }
+}
+
+fn page(url: String) -> PrometheusConfig {
+    PrometheusConfig { url, period_s: 0.05, timeout_s: 5.0, ..PrometheusConfig::default() }
+}
+
+fn served(body: impl Fn(usize) -> String + Send + Sync + 'static) -> ScriptedServer {
+    let count = AtomicUsize::new(0);
+    ScriptedServer::start(move |_| {
+        let body = body(count.fetch_add(1, Ordering::SeqCst));
+        vec![Step::Send(answer("200 OK", "text/plain", body.as_bytes())), Step::Close]
+    })
+}
+
+#[test]
+fn the_page_of_dcgm_exporter_gives_energy_and_power_of_every_gpu() {
+    let server = served(|look| {
+        let mj = 5_000_000 + 1000 * look;
+        format!(
+            "# TYPE DCGM_FI_DEV_POWER_USAGE gauge\n\
+             DCGM_FI_DEV_POWER_USAGE{{gpu=\"0\",UUID=\"GPU-1\",modelName=\"NVIDIA H100 80GB HBM3\"}} 70.5\n\
+             DCGM_FI_DEV_POWER_USAGE{{gpu=\"1\",UUID=\"GPU-2\",modelName=\"NVIDIA H100 80GB HBM3\"}} 71\n\
+             DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION{{gpu=\"0\",UUID=\"GPU-1\",modelName=\"NVIDIA H100 80GB HBM3\"}} {mj}\n\
+             DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION{{gpu=\"1\",UUID=\"GPU-2\",modelName=\"NVIDIA H100 80GB HBM3\"}} 9000\n"
+        )
+    });
+    let config =
+        PrometheusConfig { host: Some("node7".to_owned()), ..page(server.url() + "/metrics") };
+    let inventory = open(&[MeterConfig::Prometheus(config)]);
+    assert!(inventory.problems.0.is_empty(), "{}", inventory.problems);
+    let names: Vec<&str> = inventory.sensors.iter().map(|sensor| sensor.name.as_str()).collect();
+    assert_eq!(
+        names,
+        ["node7.gpu0.energy", "node7.gpu1.energy", "node7.gpu0.power", "node7.gpu1.power"]
+    );
+    let counted: Vec<bool> = inventory.sensors.iter().map(|sensor| sensor.counted).collect();
+    assert_eq!(counted, [true, true, false, false]);
+    assert!(inventory.sensors.iter().all(|sensor| sensor.host.as_deref() == Some("node7")));
+    assert_eq!(inventory.sensors[0].systematic_relative, Some(0.05));
+    let mut sampler = Sampler::new(inventory.meters);
+    let samples = collect(&mut sampler, |samples| samples.len() >= 12);
+    let energy: Vec<f64> =
+        samples.iter().filter(|s| s.sensor == 0).filter_map(|s| s.value).collect();
+    assert!((energy[0] - 5000.0).abs() < 1e-9, "millijoules become joules: {energy:?}");
+    assert!((energy[2] - energy[0] - 2.0).abs() < 1e-9, "each look is a reading: {energy:?}");
+    assert!(samples.iter().all(|s| s.after_ns > s.before_ns), "stamped on both sides");
+}
+
+#[test]
+fn any_metric_and_any_place_in_json_can_be_named_with_its_unit() {
+    let server = served(|_| r#"{"energy": {"total_wh": 2.5}, "other": 1}"#.to_owned());
+    let choice = |text: &str| serde_json::from_str::<MetricChoice>(text).unwrap();
+    let json = PrometheusConfig {
+        metrics: vec![choice(r#"{"pointer": "/energy/total_wh", "unit": "Wh"}"#)],
+        ..page(server.url())
+    };
+    let mut inventory = open(&[MeterConfig::Prometheus(json)]);
+    assert!((inventory.meters[0].read(0).unwrap() - 9000.0).abs() < 1e-9);
+    let kepler = served(|_| {
+        "node_cpu_joules_total{zone=\"package\"} 42\nnode_cpu_joules_total{zone=\"dram\"} 7\n"
+            .to_owned()
+    });
+    let text = r#"{"name": "node_cpu_joules_total", "labels": {"zone": "package"}, "unit": "J", "component": "cpu"}"#;
+    let named = PrometheusConfig { metrics: vec![choice(text)], ..page(kepler.url()) };
+    let mut inventory = open(&[MeterConfig::Prometheus(named)]);
+    assert_eq!(inventory.sensors.len(), 1);
+    assert_eq!(
+        (inventory.sensors[0].component, inventory.sensors[0].counted),
+        (Component::Cpu, true)
+    );
+    assert!((inventory.meters[0].read(0).unwrap() - 42.0).abs() < 1e-9);
+}
+
+#[test]
+fn a_page_that_is_not_there_or_lacks_what_is_wanted_is_told() {
+    let empty = served(|_| "up 1\n".to_owned());
+    let refused = page("http://127.0.0.1:9/metrics?token=secret".to_owned());
+    for (config, why) in
+        [(page(empty.url()), "has nothing of what is wanted"), (refused, "127.0.0.1:9")]
+    {
+        let text = open(&[MeterConfig::Prometheus(config)]).problems.to_string();
+        assert!(text.contains(why) && text.contains("meter.url"), "{text}");
+        assert!(!text.contains("secret"), "{text}");
     }
 }

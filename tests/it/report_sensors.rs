@@ -69,3 +69,22 @@ fn a_period_that_the_sampler_found_takes_the_place_of_the_described_one() {
     assert_eq!(findings.sensors[GPU_COUNTER].info.update_period_s, Some(Seconds(0.05)));
     assert_eq!(findings.sensors[GPU_POWER].info.update_period_s, Some(Seconds(0.1)));
 }
+
+#[test]
+fn a_meter_of_the_servers_machine_gives_its_energy_and_this_machine_stays_the_client() {
+    let mut records = runs::run();
+    records.manifest.backend.local = false;
+    for sensor in [GPU_COUNTER, GPU_POWER] {
+        records.manifest.sensors[sensor].host = Some("node7".to_owned());
+    }
+    let findings = analyse(&records);
+    let gross = findings.energy.measured.account.gross.value.unwrap();
+    assert!((gross - runs::GPU_BUSY * 10.02).abs() < 10.0, "{gross}");
+    assert_eq!(findings.energy.measured.included, [Component::Gpu]);
+    assert!(findings.energy.modelled.included.is_empty(), "this machine's CPU is no part of it");
+    assert!(findings.efficiency.joules_per_request.value.is_some());
+    let client = findings.client_energy.unwrap();
+    assert_eq!(client.modelled.included, [Component::Cpu, Component::Ram]);
+    assert!(client.measured.included.is_empty());
+    assert!(findings.warnings.iter().all(|warning| warning.code != "remote_server"));
+}

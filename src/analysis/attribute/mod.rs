@@ -114,7 +114,7 @@ pub fn observations(
     let records = &*super::calibrate::calibrated(records);
     let measured = super::of_phase(records, crate::record::Phase::Measure);
     let metering = Metering::of(records, super::repetition::windows(&measured));
-    let (energy, _) = super::energies(&metering, records);
+    let (energy, _) = super::machines::energies(&metering, records, None);
     let (_, parts) = super::efficiency::basis(&energy);
     let idle = idle_watts(&energy, &parts);
     let model = Model::new(&metering, records, &parts, idle, chunk)?;
