@@ -6,6 +6,7 @@
 //! intensity of the run's own hours.
 
 pub mod codecarbon;
+pub mod live;
 mod place;
 mod tables;
 

@@ -34,6 +34,15 @@ impl Environment {
         self.set.get(name).cloned().or_else(|| std::env::var(name).ok())
     }
 
+    /// Every variable with its value, those that the config sets over the process's.
+    #[must_use]
+    pub fn all(&self) -> BTreeMap<String, String> {
+        let own = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
+        own.chain(self.set.clone()).collect()
+    }
+
     /// The names that the config sets.
     pub fn set_names(&self) -> impl Iterator<Item = &str> {
         self.set.keys().map(String::as_str)

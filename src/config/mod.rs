@@ -2,6 +2,7 @@
 
 pub mod aienergyscore;
 mod check;
+pub mod codecarbon;
 pub mod component;
 mod compose;
 mod environment;

@@ -169,6 +169,8 @@ fn open_zones(zones: Vec<Zone>, request: &OpenRequest<'_>) -> Opened {
         has_dram |= zone.role() == Role::Dram;
         let wanted = match zone.component() {
             Component::Ram => request.metrics.ram,
+            // The model is asked for in its place.
+            _ if request.metrics.cpu_by_model || request.metrics.cpu_power_w.is_some() => false,
             _ => request.metrics.cpu,
         };
         if !wanted {

@@ -12,6 +12,7 @@ mod host;
 mod isolation;
 mod journal;
 mod lender;
+mod live;
 mod metering;
 mod phases;
 mod prepare;
@@ -228,6 +229,13 @@ async fn execute_here(mut prepared: Prepared, options: Options) -> Result<RunEnd
     journal.write(event_at(begun, Event::PhaseBegin { phase: Phase::Load, repetition: None }));
     journal.write(event_at(loaded, Event::PhaseEnd { phase: Phase::Load, repetition: None }));
 
+    let grid = live::Watch::start(
+        &prepared.carbon,
+        &prepared.config.metrics,
+        &prepared.environment,
+        &journal,
+        &options.observer,
+    );
     let phases = Phases {
         driver: driver(&mut prepared, &journal, &control, &counters),
         in_flight: prepared.plan.permits.in_flight,
@@ -252,6 +260,9 @@ async fn execute_here(mut prepared: Prepared, options: Options) -> Result<RunEnd
 
     ticker.stop();
     metering.stop();
+    if let Some(grid) = grid {
+        grid.finish();
+    }
     let isolation = look_again(
         &prepared.config.metrics,
         &prepared.inventory.devices,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::{Lent, host};
 use crate::backend::Backend;
 use crate::carbon;
+use crate::config::codecarbon::{self, Applied};
 use crate::config::component::metrics::MetricsConfig;
 use crate::config::component::scenario::ScenarioConfig;
 use crate::config::{BenchmarkConfig, Environment, Note};
@@ -17,7 +18,9 @@ use crate::meter::calibration::{self, Calibrations};
 use crate::meter::{self, Inventory, OpenRequest};
 use crate::plan::Plan;
 use crate::record::reference::Gain;
-use crate::record::{BackendInfo, CarbonBasis, DatasetInfo, HostInfo, SensorInfo, Source, Warning};
+use crate::record::{
+    BackendInfo, CarbonBasis, DatasetInfo, HostInfo, SensorInfo, SettingOrigin, Source, Warning,
+};
 use crate::registry::Registry;
 use crate::units::Seconds;
 
@@ -39,6 +42,8 @@ pub struct Prepared {
     pub inventory: Inventory,
     /// What emissions are computed with.
     pub carbon: CarbonBasis,
+    /// The variables that the job sees.
+    pub environment: Environment,
     /// The machine.
     pub host: HostInfo,
     /// Gains of its sensors, known from earlier runs.
@@ -52,11 +57,14 @@ pub struct Prepared {
 /// # Errors
 /// Every problem found, not only the first.
 pub fn prepare(
-    config: BenchmarkConfig,
+    mut config: BenchmarkConfig,
     registry: &Registry,
     environment: &Environment,
 ) -> Result<Prepared, Problems> {
-    let mut problems = crate::config::check(&config);
+    let mut problems = Problems::default();
+    let settings = codecarbon_settings(&mut config.metrics, environment, &mut problems);
+    let environment = &settings.environment(&config.metrics, environment);
+    add(&mut problems, crate::config::check(&config));
     let found = keep(find_prompts(&config, registry, environment), &mut problems);
     let has_token = environment.var(&config.metrics.electricity_maps_token_env).is_some();
     let carbon = keep(carbon::resolve(&config.metrics, has_token), &mut problems);
@@ -74,6 +82,7 @@ pub fn prepare(
     warnings.extend(batch_warning(&config.scenario));
     warnings.append(&mut inventory.warnings);
     warnings.append(&mut carbon.notes);
+    told_of_settings(settings, &mut carbon, &mut warnings);
     let host = host::look(Path::new(&config.metrics.procfs_root), inventory.devices.clone());
     Ok(Prepared {
         plan,
@@ -83,11 +92,41 @@ pub fn prepare(
         backend,
         inventory,
         carbon,
+        environment: environment.clone(),
         host,
         gains,
         warnings,
         config,
     })
+}
+
+/// What CodeCarbon's own files and variables say, taken over.
+pub(super) fn codecarbon_settings(
+    metrics: &mut MetricsConfig,
+    environment: &Environment,
+    problems: &mut Problems,
+) -> Applied {
+    // A folder that is gone holds no file.
+    let folder = std::env::current_dir().unwrap_or_default();
+    match codecarbon::apply(metrics, environment, &folder) {
+        Ok(applied) => applied,
+        Err(found) => {
+            add(problems, found);
+            Applied::default()
+        }
+    }
+}
+
+/// Keeps where settings came from.
+pub(super) fn told_of_settings(
+    settings: Applied,
+    carbon: &mut CarbonBasis,
+    warnings: &mut Vec<Warning>,
+) {
+    let notes = settings.notes.iter();
+    warnings.extend(notes.map(|note| Warning::new("codecarbon_settings", note.to_string())));
+    carbon.settings =
+        settings.origins.into_iter().map(|(key, from)| SettingOrigin { key, from }).collect();
 }
 
 /// Gains of the sensors of this run, from the calibrations that are kept.

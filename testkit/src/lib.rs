@@ -2,6 +2,7 @@
 
 pub mod backend;
 pub mod batching;
+pub mod electricity_maps;
 pub mod fixtures;
 pub mod hub;
 pub mod meters;

@@ -4,6 +4,7 @@
 
 mod attribution;
 mod carbon;
+mod carbon_live;
 mod config_dialects;
 mod dataset;
 mod dataset_hub;

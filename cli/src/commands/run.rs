@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ai_energy_benchmarks::analysis::{self, Findings};
+use ai_energy_benchmarks::config::component::metrics::MetricsConfig;
 use ai_energy_benchmarks::config::{LoadedConfig, SweepFolder};
 use ai_energy_benchmarks::error::Problems;
 use ai_energy_benchmarks::record::{RunRecords, StopReason};
@@ -173,9 +174,11 @@ impl Runner<'_> {
             }
         };
         prepared.keep_notes(&loaded.notes);
+        // With what CodeCarbon's own settings added.
+        let metrics = prepared.config.metrics.clone();
         let ended = run::execute(prepared, self.options(loaded));
         match ended {
-            Ok(end) => self.report(cell, &end),
+            Ok(end) => self.report(cell, &end, &metrics),
             Err(error) => {
                 let problem = error.problem();
                 terminal::note(&format!("error: {problem}"));
@@ -209,7 +212,7 @@ impl Runner<'_> {
     }
 
     /// Reads back what the run wrote, and reports it.
-    fn report(&self, cell: &Cell, end: &RunEnd) -> Made {
+    fn report(&self, cell: &Cell, end: &RunEnd, metrics: &MetricsConfig) -> Made {
         let records = match RunRecords::read(&end.folder) {
             Ok(records) => records,
             Err(error) => {
@@ -225,7 +228,7 @@ impl Runner<'_> {
             terminal::note(&format!("error: {problem}"));
         }
         let findings = analysis::analyse(&records);
-        let written = report::write_all(&findings, &outputs(&cell.loaded, &end.folder));
+        let written = report::write_all(&findings, &outputs(&cell.loaded, metrics, &end.folder));
         self.show(&findings, &written);
         tell(&written);
         let (ended, exit) = outcome(end, &findings, written.problems.is_empty());
@@ -254,14 +257,18 @@ impl Runner<'_> {
 }
 
 /// Relative paths start where the command was started, or in the run folder with `hydra.job.chdir`.
-fn outputs<'a>(loaded: &'a LoadedConfig, folder: &'a Path) -> Outputs<'a> {
+fn outputs<'a>(
+    loaded: &'a LoadedConfig,
+    metrics: &'a MetricsConfig,
+    folder: &'a Path,
+) -> Outputs<'a> {
     let place = &loaded.place;
     let inside = place.working_dir == place.output_dir;
     Outputs {
         folder,
         base: if inside { folder } else { &place.working_dir },
         reporter: &loaded.config.reporter,
-        metrics: &loaded.config.metrics,
+        metrics,
     }
 }
 

@@ -190,6 +190,8 @@ pub struct MetricsConfig {
     pub sample_period_s: f64,
     /// Thermal design power of one processor in watts, for the CPU load model. Default: the table's.
     pub cpu_tdp_w: Option<f64>,
+    /// Count CPU energy by the load model though a counter could be read (CodeCarbon's `force_mode_cpu_load`).
+    pub cpu_by_model: bool,
     /// Power of all processors at full load in watts. The load model then counts, though a counter could be read
     /// (CodeCarbon's `force_cpu_power`).
     pub cpu_power_w: Option<f64>,
@@ -267,6 +269,7 @@ impl Default for MetricsConfig {
             fine: false,
             sample_period_s: 1.0,
             cpu_tdp_w: None,
+            cpu_by_model: false,
             cpu_power_w: None,
             ram_power_w: None,
             attribution: AttributionConfig::default(),

@@ -110,8 +110,17 @@ pub fn measure(
     environment: &Environment,
     options: &CommandOptions,
 ) -> Result<CommandEnd, CommandError> {
+    let mut job = job.clone();
+    let mut problems = Problems::default();
+    let settings =
+        super::prepare::codecarbon_settings(&mut job.metrics, environment, &mut problems);
+    problems.into_result().map_err(CommandError::Asked)?;
+    let job = &job;
     check(job, environment)?;
     let mut opened = open(job, meters, environment).map_err(CommandError::Asked)?;
+    let Opened { inventory, carbon, .. } = &mut opened;
+    inventory.warnings.append(&mut carbon.notes);
+    super::prepare::told_of_settings(settings, carbon, &mut inventory.warnings);
     let sampler = Sampler::new(std::mem::take(&mut opened.inventory.meters));
     let metering = Metering::start(sampler);
     tokio::runtime::Builder::new_current_thread()
