@@ -12,7 +12,7 @@ use crate::carbon::codecarbon::{self, Counted};
 use crate::record::{
     Averaging, CarbonBasis, CarbonFactor, CarbonMethod, Component, Event, FactorBoundary,
     FactorEmissions, FactorFlow, IntensityReading, MarketFactor, Phase, Quantity, RunRecords,
-    SettingOrigin, Source,
+    SettingOrigin, Source, Span,
 };
 use crate::units::{GramsCo2e, GramsPerKwh, Joules, Nanos};
 
@@ -141,9 +141,9 @@ pub struct TaskEnergy {
 }
 
 /// The basis with the grid of the run's own hours in place of the table's, where a service told it.
-pub(super) fn basis(records: &RunRecords, window: Option<Window>) -> Cow<'_, CarbonBasis> {
+pub(super) fn basis<'r>(records: &'r RunRecords, windows: &[Window]) -> Cow<'r, CarbonBasis> {
     let told = &records.manifest.carbon;
-    match live_factor(records, window) {
+    match live_factor(records, windows) {
         None => Cow::Borrowed(told),
         Some(factor) => {
             Cow::Owned(CarbonBasis { factor: Some(factor), missing_reason: None, ..told.clone() })
@@ -163,10 +163,10 @@ fn readings(records: &RunRecords) -> Vec<(Nanos, &IntensityReading)> {
 }
 
 /// Each reading holds until the next, the first from before; their mean over the measured window's time.
-fn live_factor(records: &RunRecords, window: Option<Window>) -> Option<CarbonFactor> {
+fn live_factor(records: &RunRecords, windows: &[Window]) -> Option<CarbonFactor> {
     let told = readings(records);
     let (_, first) = *told.first()?;
-    let intensity = window.map_or(first.intensity, |window| mean_over(&told, window));
+    let intensity = mean_over(&told, windows);
     let table = records.manifest.carbon.factor.as_ref();
     let estimated = told.iter().filter(|(_, reading)| reading.estimated == Some(true)).count();
     let hours: Vec<&str> =
@@ -206,14 +206,16 @@ fn live_factor(records: &RunRecords, window: Option<Window>) -> Option<CarbonFac
     })
 }
 
-fn mean_over(told: &[(Nanos, &IntensityReading)], window: Window) -> GramsPerKwh {
+fn mean_over(told: &[(Nanos, &IntensityReading)], windows: &[Window]) -> GramsPerKwh {
     let mut sum = 0.0;
-    for (position, (at, reading)) in told.iter().enumerate() {
-        let from = if position == 0 { window.from } else { (*at).max(window.from) };
-        let to = told.get(position + 1).map_or(window.to, |(next, _)| (*next).min(window.to));
-        sum += reading.intensity.value() * to.since(from).value();
+    for window in windows {
+        for (position, (at, reading)) in told.iter().enumerate() {
+            let from = if position == 0 { window.from } else { (*at).max(window.from) };
+            let to = told.get(position + 1).map_or(window.to, |(next, _)| (*next).min(window.to));
+            sum += reading.intensity.value() * to.since(from).value();
+        }
     }
-    let length = window.length().0;
+    let length: f64 = windows.iter().map(|window| window.length().0).sum();
     if length > 0.0 {
         GramsPerKwh(sum / length)
     } else {
@@ -374,11 +376,11 @@ impl Seen<'_> {
         let Some(hardware) = &self.basis.embodied else {
             return Figure::unknown(GramsCo2e::UNIT, "metrics.embodied_kgco2e is not set");
         };
-        let Some(window) = self.metering.window else {
+        let Some(length) = self.metering.measured_length() else {
             return Figure::unknown(GramsCo2e::UNIT, "no request was sent");
         };
         let lifetime = hardware.lifetime_years * SECONDS_PER_YEAR;
-        let grams = 1000.0 * hardware.kgco2e * hardware.share * window.length().0 / lifetime;
+        let grams = 1000.0 * hardware.kgco2e * hardware.share * length.0 / lifetime;
         Figure::known(grams, GramsCo2e::UNIT, Source::Assumed).note(format!(
             "{} kgCO2e over {} years, {} of the hardware, for the measured window",
             hardware.kgco2e, hardware.lifetime_years, hardware.share
@@ -410,16 +412,16 @@ impl Seen<'_> {
     fn window_totals(&self) -> Option<CodecarbonTotals> {
         self.basis.method.is_codecarbon().then(|| {
             let known = self.gross().value.is_some();
-            self.totals(self.metering.window.filter(|_| known))
+            self.totals(if known { &self.metering.windows } else { &[] })
         })
     }
 
-    /// CodeCarbon's totals over a window; nothing is known without one.
-    fn totals(&self, window: Option<Window>) -> CodecarbonTotals {
+    /// CodeCarbon's totals over windows; nothing is known without one.
+    fn totals(&self, windows: &[Window]) -> CodecarbonTotals {
         let parts = COMPONENTS.map(|component| {
             let counted = self.metering.scope(component).0;
-            let kwh = window.filter(|_| counted).map(|window| self.part_kwh(component, window));
-            (counted, kwh.and_then(Result::ok))
+            let kwh = if counted { self.part_kwh(component, windows) } else { None };
+            (counted, kwh)
         });
         let any = parts.iter().any(|(_, kwh)| kwh.is_some());
         let whole = any && parts.iter().all(|(counted, kwh)| !counted || kwh.is_some());
@@ -441,30 +443,39 @@ impl Seen<'_> {
         }
     }
 
-    fn part_kwh(&self, component: Component, window: Window) -> Result<f64, String> {
-        let energy = self.metering.energy_of(&[component], window)?;
+    fn part_kwh(&self, component: Component, windows: &[Window]) -> Option<f64> {
         let by_counter = self.metering.counted(component).iter().all(|channel| {
             channel.info.quantity == Quantity::EnergyCounter
                 && channel.info.source == Source::Measured
         });
         let counted = if by_counter { Counted::ByCounter } else { Counted::ByPower };
         let exact = self.basis.method == CarbonMethod::CodecarbonExact;
-        Ok(codecarbon::kwh(energy.joules, counted, exact))
+        let energy = |window: &Window| self.metering.energy_of(&[component], *window).ok();
+        let joules: Joules =
+            windows.iter().map(|window| Some(energy(window)?.joules)).sum::<Option<_>>()?;
+        (!windows.is_empty()).then(|| codecarbon::kwh(joules, counted, exact))
     }
 
+    /// Every phase that was gone through to its end, in order of time.
     fn tasks(&self) -> Vec<TaskEnergy> {
-        let phases = super::PHASES.into_iter().filter_map(|phase| {
-            let (from, to) = self.records.phase(phase)?;
-            Some((phase, Window { from, to: to? }))
-        });
-        phases
-            .map(|(phase, window)| TaskEnergy {
-                name: task_name(phase).to_owned(),
+        let mut spans: Vec<(Phase, Span)> = super::PHASES
+            .into_iter()
+            .flat_map(|phase| self.records.spans(phase).into_iter().map(move |span| (phase, span)))
+            .collect();
+        spans.sort_by_key(|(_, span)| span.from);
+        let ended = spans.into_iter().filter_map(|(phase, span)| {
+            let window = Window { from: span.from, to: span.to? };
+            Some(TaskEnergy {
+                name: match span.repetition {
+                    Some(number) => format!("{}_{number}", task_name(phase)),
+                    None => task_name(phase).to_owned(),
+                },
                 ended: super::wall_time(self.records, window.to),
                 seconds: window.length().0,
-                totals: self.totals(Some(window)),
+                totals: self.totals(&[window]),
             })
-            .collect()
+        });
+        ended.collect()
     }
 }
 
@@ -499,10 +510,16 @@ mod tests {
     fn a_reading_holds_until_the_next_and_the_first_from_before() {
         let (a, b, c) = (reading(100.0), reading(300.0), reading(900.0));
         let told = [(Nanos(10), &a), (Nanos(30), &b), (Nanos(90), &c)];
-        let mean = mean_over(&told, Window { from: Nanos(0), to: Nanos(40) });
-        assert!((mean.value() - 150.0).abs() < 1e-9, "{mean:?}");
-        let later = mean_over(&told, Window { from: Nanos(40), to: Nanos(60) });
-        assert!((later.value() - 300.0).abs() < 1e-9, "{later:?}");
-        assert_eq!(mean_over(&told, Window { from: Nanos(5), to: Nanos(5) }), GramsPerKwh(100.0));
+        let over = |windows: &[(u64, u64)]| {
+            let windows: Vec<Window> = windows
+                .iter()
+                .map(|(from, to)| Window { from: Nanos(*from), to: Nanos(*to) })
+                .collect();
+            mean_over(&told, &windows).value()
+        };
+        assert!((over(&[(0, 40)]) - 150.0).abs() < 1e-9);
+        assert!((over(&[(40, 60)]) - 300.0).abs() < 1e-9);
+        assert!((over(&[(0, 10), (80, 100)]) - (1000.0 + 3000.0 + 9000.0) / 30.0).abs() < 1e-9);
+        assert!((over(&[(5, 5)]) - 100.0).abs() < 1e-9);
     }
 }

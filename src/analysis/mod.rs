@@ -99,7 +99,7 @@ pub fn analyse(records: &RunRecords) -> Findings {
         sensors: &sensors,
         cross_checks: &cross_checks,
     });
-    let basis = footprint::basis(records, metering.window);
+    let basis = footprint::basis(records, &metering.windows);
     let emissions = efficiency::emissions(&energy, &basis, &counts);
     let footprint = footprint::footprint(&footprint::Seen {
         records,
