@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use ai_energy_benchmarks::config::component::reference::{ReferenceFormat, ReferenceScope};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
@@ -31,6 +32,8 @@ pub(crate) enum Command {
     Doctor(DoctorArgs),
     /// Fit the weights of prefill and decode on earlier runs, for runs whose own mix does not tell them
     FitWeights(FitWeightsArgs),
+    /// Add an external meter's file to a run: its clock is aligned, its energy shown, a sensor's gain kept
+    Reference(ReferenceArgs),
     /// Print a JSON Schema
     #[command(subcommand)]
     Schema(SchemaKind),
@@ -242,6 +245,62 @@ pub(crate) struct FitWeightsArgs {
     /// Print JSON with covariances instead of a piece of config
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReferenceArgs {
+    /// Folder of the run
+    #[arg(value_name = "RUN")]
+    pub run: PathBuf,
+    /// The meter's file: a power analyser's CSV, PTDaemon, Redfish, IPMI or a smart plug
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Its form; by its content where left out
+    #[arg(long, value_parser = word::<ReferenceFormat>)]
+    pub format: Option<ReferenceFormat>,
+    /// What it measures: wall (the whole machine) or gpu
+    #[arg(long, value_parser = word::<ReferenceScope>)]
+    pub scope: Option<ReferenceScope>,
+    /// With --scope gpu: the GPU's UUID or index, where several were counted
+    #[arg(long)]
+    pub device: Option<String>,
+    /// Column of the readings, where several would do
+    #[arg(long)]
+    pub column: Option<String>,
+    /// Bound of the meter's error in per cent, from its data sheet; without it no gain is kept
+    #[arg(long, value_name = "PERCENT", value_parser = not_negative)]
+    pub accuracy_percent: Option<f64>,
+    /// Hours that its clock is ahead of UTC, where its times name no zone
+    #[arg(long, value_name = "HOURS", allow_negative_numbers = true)]
+    pub utc_offset_hours: Option<f64>,
+    /// How far its clock may be off: the search goes that far [default: 120]
+    #[arg(long, value_name = "SECONDS", value_parser = not_negative)]
+    pub max_offset_s: Option<f64>,
+    /// Its clock is known to be right within so many seconds; used where no load step tells
+    #[arg(long, value_name = "SECONDS", value_parser = not_negative)]
+    pub clock_bound_s: Option<f64>,
+    /// With --scope wall: share of the wall power that reaches the GPU
+    #[arg(long, value_name = "SHARE", requires = "conversion_uncertainty", value_parser = not_negative)]
+    pub conversion_efficiency: Option<f64>,
+    /// How far that share may be off, relative
+    #[arg(long, value_name = "SHARE", requires = "conversion_efficiency", value_parser = not_negative)]
+    pub conversion_uncertainty: Option<f64>,
+    /// Where gains are kept, or none [default: calibrations.json in the user's data folder]
+    #[arg(long, value_name = "FILE")]
+    pub calibrations: Option<String>,
+    /// Print what the external meters showed as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A word of the config.
+fn word<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
+    serde_json::from_value(text.into()).map_err(|error| error.to_string())
+}
+
+fn not_negative(text: &str) -> Result<f64, String> {
+    let value: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if value.is_finite() && value >= 0.0 { Ok(value) } else { Err("0 or more".to_owned()) }
 }
 
 #[derive(Debug, Clone, Copy, Subcommand)]

@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         Command::Validate(validate) => commands::validate::run(&validate),
         Command::Doctor(doctor) => commands::doctor::run(&doctor),
         Command::FitWeights(fit) => commands::fit_weights::run(&fit),
+        Command::Reference(reference) => commands::reference::run(&reference),
         Command::Schema(schema) => commands::schema::run(schema),
         Command::Completions(shell) => commands::completions::run(shell),
         Command::Complete(line) => commands::complete::run(&line),

@@ -17,6 +17,7 @@ use super::attribute::AttributionFindings;
 use super::footprint::Footprint;
 use super::meter_cost::MeterCost;
 use super::protocol::ProtocolFindings;
+use super::reference::ReferenceFindings;
 use super::scope::CpuShare;
 use super::stats::Summary;
 
@@ -555,6 +556,9 @@ pub struct Findings {
     pub attribution: AttributionFindings,
     /// Repetitions, steady state, warm-up.
     pub protocol: ProtocolFindings,
+    /// External meters, beside the sensors.
+    #[serde(default)]
+    pub references: Vec<ReferenceFindings>,
     /// Emissions.
     pub emissions: Emissions,
     /// Emissions by the electricity that was bought, water, cost and hardware; null in reports of earlier versions.

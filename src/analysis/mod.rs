@@ -5,6 +5,7 @@
 //! of the machine, [`efficiency`] energy over what it bought, [`protocol`] what the repetitions and the steady part say
 //! ([`inference`] is their mathematics), [`caution`] what the reader should know.
 
+pub mod align;
 pub mod attribute;
 pub mod baseline;
 pub mod calibrate;
@@ -22,6 +23,7 @@ mod machines;
 pub mod meter_cost;
 pub mod protocol;
 pub mod repetition;
+pub mod reference;
 pub mod scope;
 pub mod stats;
 pub mod steady;
@@ -64,7 +66,8 @@ pub const PROGRAM: &str = "ai-energy-benchmark";
 #[must_use]
 pub fn analyse(records: &RunRecords) -> Findings {
     let records = &*discovered::discovered(records);
-    let records = &*calibrate::calibrated(records);
+    let raw = records;
+    let records = &*calibrate::calibrated(raw);
     let machines = machines::machines(records);
     let (records, client) = (&*machines.main, machines.client.as_ref());
     let manifest = &records.manifest;
@@ -140,6 +143,7 @@ pub fn analyse(records: &RunRecords) -> Findings {
         efficiency,
         attribution,
         protocol,
+        references: reference::references(raw, window),
         warnings,
         sensors,
         cross_checks,

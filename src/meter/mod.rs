@@ -17,6 +17,7 @@ pub mod prometheus;
 pub mod ram_model;
 pub mod rapl;
 pub mod replay;
+pub mod reference;
 mod sampler;
 pub mod scripted;
 pub mod select;

@@ -5,6 +5,7 @@ mod attribution;
 mod footprint;
 mod meter_cost;
 mod protocol;
+mod reference;
 
 use std::path::PathBuf;
 
@@ -49,6 +50,7 @@ pub fn render(findings: &Findings, files: &[PathBuf]) -> String {
     headline(&mut page, findings);
     attribution::section(&mut page, &findings.attribution);
     protocol::section(&mut page, findings);
+    reference::section(&mut page, findings);
     cautions(&mut page, findings);
     if !files.is_empty() {
         page.heading("Files");

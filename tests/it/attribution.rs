@@ -14,12 +14,12 @@ use serde_json::json;
 
 use crate::report_runs;
 
-const BEGIN: Nanos = Nanos(1_000_000_000_000);
+pub(crate) const BEGIN: Nanos = Nanos(1_000_000_000_000);
 /// Idle before the first prompt and after the last token, s.
 const IDLE_S: f64 = 5.0;
 
 /// The records of a run on a GPU whose counter is renewed every 100 ms and read every 50 ms.
-fn records(simulation: &Simulation, with_server_timings: bool) -> RunRecords {
+pub(crate) fn records(simulation: &Simulation, with_server_timings: bool) -> RunRecords {
     let mut manifest = report_runs::manifest();
     manifest.sensors.truncate(1);
     manifest.sensors[0].sample_period_s = Seconds(0.05);
@@ -170,7 +170,7 @@ fn the_size_of_a_step_is_told_by_pure_cells_where_it_is_not_known() {
 }
 
 /// Twice as many in flight as run at once, prompts of up to four chunks.
-fn mixed() -> Simulation {
+pub(crate) fn mixed() -> Simulation {
     BatchingServer::LIKE_AN_H100.closed_loop(&prompts(7, 300, (64, 2000), (16, 300)), 32)
 }
 

@@ -23,6 +23,7 @@ mod openai_live;
 mod openai_streams;
 mod protocol_findings;
 mod protocol_run;
+mod reference;
 mod report_files;
 mod report_findings;
 mod report_runs;

@@ -5,6 +5,7 @@ pub(crate) mod complete;
 pub(crate) mod completions;
 pub(crate) mod doctor;
 pub(crate) mod fit_weights;
+pub(crate) mod reference;
 pub(crate) mod run;
 pub(crate) mod schema;
 pub(crate) mod show;

@@ -7,6 +7,7 @@ use ai_energy_benchmarks::analysis::{self, Findings};
 use ai_energy_benchmarks::config::component::metrics::MetricsConfig;
 use ai_energy_benchmarks::config::{LoadedConfig, SweepFolder};
 use ai_energy_benchmarks::error::Problems;
+use ai_energy_benchmarks::meter::calibration;
 use ai_energy_benchmarks::record::{RunRecords, StopReason};
 use ai_energy_benchmarks::report::summary::{self, End, Row};
 use ai_energy_benchmarks::report::{self, Outputs};
@@ -213,6 +214,7 @@ impl Runner<'_> {
 
     /// Reads back what the run wrote, and reports it.
     fn report(&self, cell: &Cell, end: &RunEnd, metrics: &MetricsConfig) -> Made {
+        let referenced = add_reference(&cell.loaded, metrics, &end.folder);
         let records = match RunRecords::read(&end.folder) {
             Ok(records) => records,
             Err(error) => {
@@ -228,10 +230,11 @@ impl Runner<'_> {
             terminal::note(&format!("error: {problem}"));
         }
         let findings = analysis::analyse(&records);
+        let kept = referenced && keep_gains(&cell.loaded, metrics, &findings);
         let written = report::write_all(&findings, &outputs(&cell.loaded, metrics, &end.folder));
         self.show(&findings, &written);
         tell(&written);
-        let (ended, exit) = outcome(end, &findings, written.problems.is_empty());
+        let (ended, exit) = outcome(end, &findings, kept && written.problems.is_empty());
         let row = Row::of(cell.label.clone(), ended, &findings, &end.folder);
         Made { exit, row, folder: Some(end.folder.clone()) }
     }
@@ -254,6 +257,32 @@ impl Runner<'_> {
             Err(error) => terminal::note(&format!("error: {error}")),
         }
     }
+}
+
+/// Reads the external meter's file that the config names; whether all went well.
+fn add_reference(loaded: &LoadedConfig, metrics: &MetricsConfig, folder: &Path) -> bool {
+    let Some(config) = &metrics.reference else { return true };
+    let file = outputs(loaded, metrics, folder).base.join(&config.file);
+    let kept = super::reference::keep_trace(folder, &file, config);
+    if let Err(problem) = &kept {
+        terminal::note(&format!(
+            "error: {problem}\n  hint: the run is whole; add the file later: ai-energy-benchmark reference {} FILE",
+            folder.display()
+        ));
+    }
+    kept.is_ok()
+}
+
+/// Keeps the gains that the external meter showed; whether all went well.
+fn keep_gains(loaded: &LoadedConfig, metrics: &MetricsConfig, findings: &Findings) -> bool {
+    let configured = metrics.calibrations.as_deref();
+    let var = |name: &str| loaded.environment.var(name);
+    let Some(path) = calibration::path(configured, &var) else { return true };
+    let kept = super::reference::keep_gains(findings, &path);
+    if let Err(problem) = &kept {
+        terminal::note(&format!("error: {problem}"));
+    }
+    kept.is_ok()
 }
 
 /// Relative paths start where the command was started, or in the run folder with `hydra.job.chdir`.
