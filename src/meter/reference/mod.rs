@@ -96,7 +96,7 @@ impl Parsed {
     }
 
     fn push(&mut self, reading: Option<(Stamp, f64)>) {
-        match reading {
+        match reading.filter(|(stamp, value)| stamp.seconds.is_finite() && value.is_finite()) {
             Some(reading) => self.readings.push(reading),
             None => self.skipped += 1,
         }

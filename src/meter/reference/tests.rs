@@ -1,5 +1,7 @@
 //! Files as meters write them.
 
+use proptest::prelude::*;
+
 use super::*;
 
 fn config() -> ReferenceConfig {
@@ -172,4 +174,33 @@ fn times_of_day_go_on_after_midnight() {
     let text = "Time,Watts\n23:59:59,1\n00:00:00,2\n00:00:01,3\n";
     let trace = reads(text, "power_csv", "Watts", &[1.0, 2.0, 3.0]);
     assert!((trace.times_s[2] - trace.times_s[0] - 2.0).abs() < 1e-9);
+}
+
+proptest! {
+    #[test]
+    fn whatever_a_file_holds_its_readings_are_finite_and_in_order(
+        pieces in prop::collection::vec(
+            prop::sample::select(vec![
+                "time", "Time,", "power", ",Watts,", "11-24-2026 10:00:00", "\n", ",", ";", "\t", "{", "}", "[", "]", ":",
+                "\"PowerConsumedWatts\":", "\"timestamp\":", "\"apower\":1", "1795514400", "1e308", "-1", "0", "1", "2.5",
+                "|", " Watts ", "Instantaneous power reading:", "IPMI timestamp:", "ms", "kWh", "é", "\u{0}", "23:59:59",
+            ]),
+            0..60,
+        ),
+        format in prop::sample::select(vec![
+            ReferenceFormat::Auto,
+            ReferenceFormat::PowerCsv,
+            ReferenceFormat::Ptdaemon,
+            ReferenceFormat::Redfish,
+            ReferenceFormat::Ipmi,
+            ReferenceFormat::SmartPlug,
+        ]),
+    ) {
+        let config = ReferenceConfig { format, ..config() };
+        if let Ok(trace) = trace(pieces.concat().as_bytes(), "file", &config) {
+            prop_assert_eq!(trace.times_s.len(), trace.values.len());
+            prop_assert!(trace.times_s.windows(2).all(|pair| pair[0] < pair[1]));
+            prop_assert!(trace.values.iter().all(|value| value.is_finite()));
+        }
+    }
 }
