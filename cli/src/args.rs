@@ -256,10 +256,10 @@ pub(crate) struct ReferenceArgs {
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// Its form; by its content where left out
-    #[arg(long, value_parser = word::<ReferenceFormat>)]
+    #[arg(long, value_parser = reference_format)]
     pub format: Option<ReferenceFormat>,
     /// What it measures: wall (the whole machine) or gpu
-    #[arg(long, value_parser = word::<ReferenceScope>)]
+    #[arg(long, value_parser = reference_scope)]
     pub scope: Option<ReferenceScope>,
     /// With --scope gpu: the GPU's UUID or index, where several were counted
     #[arg(long)]
@@ -293,8 +293,11 @@ pub(crate) struct ReferenceArgs {
     pub json: bool,
 }
 
-/// A word of the config.
-fn word<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
+fn reference_format(text: &str) -> Result<ReferenceFormat, String> {
+    serde_json::from_value(text.into()).map_err(|error| error.to_string())
+}
+
+fn reference_scope(text: &str) -> Result<ReferenceScope, String> {
     serde_json::from_value(text.into()).map_err(|error| error.to_string())
 }
 
