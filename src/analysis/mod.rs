@@ -22,8 +22,8 @@ pub mod latency;
 mod machines;
 pub mod meter_cost;
 pub mod protocol;
-pub mod repetition;
 pub mod reference;
+pub mod repetition;
 pub mod scope;
 pub mod stats;
 pub mod steady;
@@ -143,7 +143,7 @@ pub fn analyse(records: &RunRecords) -> Findings {
         efficiency,
         attribution,
         protocol,
-        references: reference::references(raw, window),
+        references: reference::references(raw, metering.windows.clone()),
         warnings,
         sensors,
         cross_checks,

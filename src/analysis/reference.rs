@@ -91,11 +91,11 @@ pub struct ReferenceFindings {
 
 /// Every external meter of a run. `records` are as they were written: a gain is derived from raw readings.
 #[must_use]
-pub fn references(records: &RunRecords, window: Option<Window>) -> Vec<ReferenceFindings> {
+pub fn references(records: &RunRecords, windows: Vec<Window>) -> Vec<ReferenceFindings> {
     if records.references.is_empty() {
         return Vec::new();
     }
-    let metering = Metering::of(records, window);
+    let metering = Metering::of(records, windows);
     records.references.iter().map(|trace| of_trace(records, &metering, trace)).collect()
 }
 
@@ -152,10 +152,18 @@ fn fill(
     let (from, to) = (time.seconds(window.from), time.seconds(window.to));
     let alignment = tie(&time, trace, meter, &signal, (from, to))?;
     found.clock = Some(clock_facts(trace, &alignment, &signal));
-    let energy = meter.energy(alignment.alignment, (from, to), trace)?;
+    let mut energy = Metered { joules: 0.0, random: 0.0 };
+    for window in &metering.windows {
+        let span = (time.seconds(window.from), time.seconds(window.to));
+        energy = energy.plus(&meter.energy(alignment.alignment, span, trace)?);
+    }
+    let length = metering.measured_length().map(|length| length.0);
     found.energy = energy.figure(trace.accuracy_relative);
-    found.mean_power = found.energy.per(Some(to - from), Watts::UNIT, "the window has no length");
-    let sensors = sum(&channels, window)?;
+    found.mean_power = found.energy.per(length, Watts::UNIT, "the window has no length");
+    let mut sensors = super::window::Energy::ZERO;
+    for window in &metering.windows {
+        sensors = sensors.plus(sum(&channels, *window)?);
+    }
     found.sensors_energy = super::energy::energy_figure(&Ok(sensors), Source::Measured);
     found.ratio = ratio(&energy, &sensors, trace.accuracy_relative);
     let state = State {
@@ -361,6 +369,10 @@ struct Metered {
 }
 
 impl Metered {
+    fn plus(&self, other: &Self) -> Self {
+        Self { joules: self.joules + other.joules, random: self.random.hypot(other.random) }
+    }
+
     fn figure(&self, accuracy: Option<f64>) -> Figure {
         let mut figure = Figure::known(self.joules, Joules::UNIT, Source::Measured);
         figure.uncertainty = Some(Uncertainty {

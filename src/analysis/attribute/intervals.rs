@@ -20,40 +20,52 @@ const ROUNDING: f64 = 1e-9;
 /// A window of fewer intervals is one interval.
 const FEWEST: usize = 3;
 
-/// The shortest intervals whose energy the sensors resolve; the whole window where none do.
+/// The shortest intervals whose energy the sensors resolve; the whole windows where none do.
 ///
 /// # Errors
-/// In words, when the energy of the window itself is not known.
-pub fn of_window(
+/// In words, when the energy of the windows themselves is not known.
+pub fn of_windows(
     metering: &Metering<'_>,
     parts: &[Component],
-    window: Window,
+    origin: Nanos,
     idle_watts: Option<f64>,
 ) -> Result<Intervals, String> {
-    let whole = metering.energy_of(parts, window)?;
-    let length = window.length().0;
+    let whole = metering.measured_energy(parts)?;
+    let seconds = |at: Nanos| at.since(origin).0;
+    let windows: Vec<(f64, f64)> = metering
+        .windows
+        .iter()
+        .map(|window| (seconds(window.from), seconds(window.to)))
+        .filter(|(from, to)| to > from)
+        .collect();
+    let shortest = windows.iter().map(|(from, to)| to - from).fold(f64::INFINITY, f64::min);
     let mut width = parts
         .iter()
         .flat_map(|part| metering.counted(*part))
         .filter_map(|channel| channel.info.update_period_s)
         .fold(SHORTEST_S, |longest, period| longest.max(period.0));
+    let look = Look { metering, parts, origin };
     let mut found = None;
-    while found.is_none() && width * FEWEST as f64 <= length {
-        let grid = Grid::new(length, width);
-        found = resolved(metering, parts, window, &grid).map(|values| (grid, values));
+    while found.is_none() && width * FEWEST as f64 <= shortest {
+        let grid = Grid::new(&windows, width);
+        found = look.resolved(&grid).map(|values| (grid, values));
         width *= 2.0;
     }
-    let (grid, (mut joules, variance)) = found.unwrap_or_else(|| {
-        let grid = Grid { width: length, bins: 1, length };
-        (grid, (vec![whole.joules.0], vec![whole.random.0.powi(2)]))
-    });
-    // Intervals share the window's curve, so this is rounding; where a meter shapes them otherwise, the window's energy counts.
+    let (grid, (mut joules, variance)) = match found {
+        Some(found) => found,
+        None => {
+            let grid = Grid::new(&windows, f64::INFINITY);
+            let values = look.whole(&grid)?;
+            (grid, values)
+        }
+    };
+    // Intervals share the windows' curve, so this is rounding; where a meter shapes them otherwise, the windows' energy counts.
     let sum: f64 = joules.iter().sum();
     if sum > 0.0 && whole.joules.0 > 0.0 {
         let factor = whole.joules.0 / sum;
         joules.iter_mut().for_each(|joules| *joules *= factor);
     }
-    let idle = (0..grid.bins).map(|bin| idle(idle_watts, &grid, bin, joules[bin])).collect();
+    let idle = (0..grid.len()).map(|bin| idle(idle_watts, &grid, bin, joules[bin])).collect();
     Ok(Intervals { grid, joules, idle, variance })
 }
 
@@ -64,46 +76,64 @@ fn idle(watts: Option<f64>, grid: &Grid, bin: usize, joules: f64) -> f64 {
     if (idle - joules).abs() <= ROUNDING * joules.abs() { joules } else { idle }
 }
 
-/// Part of a window.
-fn part(window: Window, (from, to): (f64, f64)) -> Window {
-    let at = |seconds: f64| Nanos(window.from.offset(Seconds(seconds)).0.min(window.to.0));
-    Window { from: at(from), to: at(to) }
+/// Where energy is looked up.
+struct Look<'l, 'a> {
+    metering: &'l Metering<'a>,
+    parts: &'l [Component],
+    origin: Nanos,
 }
 
-/// Energy and variance of every interval, if they are resolved.
-fn resolved(
-    metering: &Metering<'_>,
-    parts: &[Component],
-    window: Window,
-    grid: &Grid,
-) -> Option<(Vec<f64>, Vec<f64>)> {
-    let mut joules = Vec::with_capacity(grid.bins);
-    let mut variances: Vec<Option<f64>> = Vec::with_capacity(grid.bins);
-    let mut relative = Vec::with_capacity(grid.bins);
-    for bin in 0..grid.bins {
-        let slice = part(window, grid.span(bin));
-        joules.push(share(metering, parts, slice)?.0);
-        let energy = metering.energy_of(parts, slice).ok();
-        if let Some(energy) = energy.filter(|energy| energy.joules.0 > 0.0) {
-            relative.push(energy.random.0 / energy.joules.0);
+/// Energy and variance of each interval.
+type Values = (Vec<f64>, Vec<f64>);
+
+impl Look<'_, '_> {
+    fn window(&self, (from, to): (f64, f64)) -> Window {
+        let at = |seconds: f64| self.origin.offset(Seconds(seconds));
+        Window { from: at(from), to: at(to) }
+    }
+
+    /// Energy and variance of every interval, if they are resolved.
+    fn resolved(&self, grid: &Grid) -> Option<Values> {
+        let mut joules = Vec::with_capacity(grid.len());
+        let mut variances: Vec<Option<f64>> = Vec::with_capacity(grid.len());
+        let mut relative = Vec::with_capacity(grid.len());
+        for bin in 0..grid.len() {
+            let slice = self.window(grid.span(bin));
+            joules.push(self.share(slice)?.0);
+            let energy = self.metering.energy_of(self.parts, slice).ok();
+            if let Some(energy) = energy.filter(|energy| energy.joules.0 > 0.0) {
+                relative.push(energy.random.0 / energy.joules.0);
+            }
+            variances.push(energy.map(|energy| energy.random.0.powi(2)));
         }
-        variances.push(energy.map(|energy| energy.random.0.powi(2)));
+        let known = variances.iter().flatten().count() as f64;
+        relative.sort_by(f64::total_cmp);
+        let random = stats::percentile(&relative, 0.5)?;
+        if known < RESOLVED * grid.len() as f64 || random > RANDOM {
+            return None;
+        }
+        let usual = variances.iter().flatten().sum::<f64>() / known;
+        let variances = variances.into_iter().map(|variance| variance.unwrap_or(usual)).collect();
+        Some((joules, variances))
     }
-    let known = variances.iter().flatten().count() as f64;
-    relative.sort_by(f64::total_cmp);
-    let random = stats::percentile(&relative, 0.5)?;
-    if known < RESOLVED * grid.bins as f64 || random > RANDOM {
-        return None;
-    }
-    let usual = variances.iter().flatten().sum::<f64>() / known;
-    Some((joules, variances.into_iter().map(|variance| variance.unwrap_or(usual)).collect()))
-}
 
-/// The curves' difference, however short.
-fn share(metering: &Metering<'_>, parts: &[Component], slice: Window) -> Option<Joules> {
-    let mut sum = Joules::ZERO;
-    for channel in parts.iter().flat_map(|part| metering.counted(*part)) {
-        sum += channel.curve.as_ref().ok()?.share(slice).ok()?;
+    /// The same of whole windows, whose energy must be known.
+    fn whole(&self, grid: &Grid) -> Result<Values, String> {
+        let mut values = (Vec::new(), Vec::new());
+        for bin in 0..grid.len() {
+            let energy = self.metering.energy_of(self.parts, self.window(grid.span(bin)))?;
+            values.0.push(energy.joules.0);
+            values.1.push(energy.random.0.powi(2));
+        }
+        Ok(values)
     }
-    Some(sum)
+
+    /// The curves' difference, however short.
+    fn share(&self, slice: Window) -> Option<Joules> {
+        let mut sum = Joules::ZERO;
+        for channel in self.parts.iter().flat_map(|part| self.metering.counted(*part)) {
+            sum += channel.curve.as_ref().ok()?.share(slice).ok()?;
+        }
+        Some(sum)
+    }
 }

@@ -214,7 +214,7 @@ impl Report<'_> {
             rule: RULE.to_owned(),
             by_server_timings: count(Timing::ServerTimings),
             by_estimate: count(Timing::Estimated),
-            interval: Figure::known(model.intervals.grid.width, Seconds::UNIT, Source::Measured),
+            interval: Figure::known(model.intervals.grid.width(), Seconds::UNIT, Source::Measured),
             total: Figure::known(total, Joules::UNIT, self.source.unwrap_or(Source::Modelled)),
             idle: if idle_known {
                 Figure::known(idle, Joules::UNIT, self.source.unwrap_or(Source::Modelled))

@@ -117,15 +117,14 @@ impl<'a> Model<'a> {
         if parts.is_empty() {
             return Err("nothing was metered".to_owned());
         }
-        let whole = metering.energy_of(parts, window)?;
+        let whole = metering.measured_energy(parts)?;
         let requests = touching(records, window);
         let timed = timing::place(&requests, window.from)?;
-        let intervals = intervals::of_window(metering, parts, window, idle_watts)?;
+        let intervals = intervals::of_windows(metering, parts, window.from, idle_watts)?;
         let chunk = chunk.or_else(|| work::infer_chunk(&timed, intervals.grid.length));
         let work = work::of_requests(&timed, &intervals.grid, chunk);
-        let grid = intervals.grid;
-        let in_flight =
-            timed.iter().map(|one| spans(one.sent, one.first, one.end, &grid)).collect();
+        let grid = &intervals.grid;
+        let in_flight = timed.iter().map(|one| spans(one.sent, one.first, one.end, grid)).collect();
         Ok(Self {
             systematic_relative: whole
                 .systematic
@@ -149,7 +148,7 @@ impl<'a> Model<'a> {
         if self.idle_watts.is_none() {
             return Err("there is no idle phase, whose power is no cost of work".to_owned());
         }
-        let mut sums = vec![Work::default(); self.intervals.grid.bins];
+        let mut sums = vec![Work::default(); self.intervals.grid.len()];
         for one in &self.work {
             for (position, work) in one.bins.iter().enumerate() {
                 sums[one.from + position] = sums[one.from + position].plus(work);
@@ -237,7 +236,7 @@ impl<'a> Model<'a> {
     /// Each request's part of the idle energy while it was in flight, by time, J.
     #[must_use]
     pub fn idle_parts(&self) -> Vec<f64> {
-        let mut time = vec![0.0; self.intervals.grid.bins];
+        let mut time = vec![0.0; self.intervals.grid.len()];
         for (bin, parts) in self.in_flight.iter().flatten() {
             time[*bin] += parts[0] + parts[1];
         }

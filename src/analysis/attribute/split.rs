@@ -54,7 +54,7 @@ pub fn split(
     in_flight: &InFlight,
     weights: &Weights,
 ) -> Split {
-    let bins = intervals.grid.bins;
+    let bins = intervals.grid.len();
     let costs = costs(work, weights, bins);
     let mut received = vec![0.0; bins];
     let mut homeless = vec![0.0; bins];
@@ -62,7 +62,8 @@ pub fn split(
     for bin in 0..bins {
         let around = |of: &dyn Fn(usize) -> f64| -> [f64; 3] {
             std::array::from_fn(|side| {
-                neighbour(bin, side, bins).map_or(0.0, |other| NEIGHBOURS[side] * of(other))
+                let other = neighbour(bin, side, &intervals.grid);
+                other.map_or(0.0, |other| NEIGHBOURS[side] * of(other))
             })
         };
         let claims = around(&|other| costs[other]);
@@ -73,14 +74,15 @@ pub fn split(
         }
         if costs[bin] <= 0.0 {
             // Somebody in flight whose work nobody knows goes before neighbours.
-            let share = (time[bin] / intervals.grid.width).min(1.0);
+            let (from, to) = intervals.grid.span(bin);
+            let share = (time[bin] / (to - from)).min(1.0);
             homeless[bin] = share * intervals.active(bin);
         }
         let ratio = around(&|other| intervals.active(other)).iter().sum::<f64>() / sum;
         let expected = ratio * costs[bin];
         received[bin] += expected;
         for (side, claim) in claims.iter().enumerate() {
-            if let Some(other) = neighbour(bin, side, bins) {
+            if let Some(other) = neighbour(bin, side, &intervals.grid) {
                 let rest = intervals.active(bin) - expected - homeless[bin];
                 received[other] += rest * claim / sum;
             }
@@ -91,9 +93,13 @@ pub fn split(
     Split { requests, unattributed, costs }
 }
 
-/// The interval before, this one, the one after.
-fn neighbour(bin: usize, side: usize, bins: usize) -> Option<usize> {
-    (bin + side).checked_sub(1).filter(|other| *other < bins)
+/// The interval before, this one, the one after, where they touch.
+fn neighbour(bin: usize, side: usize, grid: &Grid) -> Option<usize> {
+    match side {
+        0 => bin.checked_sub(1).filter(|before| grid.touches_next(*before)),
+        1 => Some(bin),
+        _ => grid.touches_next(bin).then_some(bin + 1),
+    }
 }
 
 fn costs(work: &[RequestWork], weights: &Weights, bins: usize) -> Vec<f64> {
@@ -193,7 +199,7 @@ mod tests {
     fn intervals(joules: Vec<f64>, idle: f64) -> Intervals {
         let bins = joules.len();
         Intervals {
-            grid: Grid::new(bins as f64, 1.0),
+            grid: Grid::new(&[(0.0, bins as f64)], 1.0),
             idle: vec![idle; bins],
             variance: vec![1.0; bins],
             joules,

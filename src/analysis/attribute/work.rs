@@ -18,63 +18,82 @@ const SEVERAL_STEPS: f64 = 2.5;
 /// ... if there are so many of them.
 const FEWEST_PROMPTS: usize = 10;
 
-/// Intervals of equal length over the measured window; the last may be shorter.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// Intervals of about equal length over the measured windows, in seconds after the first one's begin.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Grid {
-    /// Length of one, s.
-    pub width: f64,
-    /// How many.
-    pub bins: usize,
-    /// Length of the window, s.
+    /// Begin and end of each, in order.
+    spans: Vec<(f64, f64)>,
+    /// From the first begin to the last end, s.
     pub length: f64,
 }
 
 impl Grid {
-    /// Intervals of about `width` seconds, all equal.
+    /// Intervals of about `width` seconds, equal within a window.
     #[must_use]
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "a small positive count"
     )]
-    pub fn new(length: f64, width: f64) -> Self {
-        let bins = (length / width).round().clamp(1.0, 1e6) as usize;
-        Self { width: length / bins as f64, bins, length }
+    pub fn new(windows: &[(f64, f64)], width: f64) -> Self {
+        let mut spans = Vec::new();
+        for (from, to) in windows {
+            let count = ((to - from) / width).round().clamp(1.0, 1e6) as usize;
+            let at = |edge: usize| {
+                if edge == count { *to } else { from + (to - from) * edge as f64 / count as f64 }
+            };
+            spans.extend((0..count).map(|bin| (at(bin), at(bin + 1))));
+        }
+        let length = spans.last().map_or(0.0, |last| last.1);
+        Self { spans, length }
     }
 
-    /// Begin and end of one, in seconds after the window's begin.
+    /// How many.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// Usual length of one, s.
+    #[must_use]
+    pub fn width(&self) -> f64 {
+        let all: f64 = self.spans.iter().map(|(from, to)| to - from).sum();
+        all / self.spans.len().max(1) as f64
+    }
+
+    /// Begin and end of one.
     #[must_use]
     pub fn span(&self, bin: usize) -> (f64, f64) {
-        let at = |bin: usize| {
-            if bin >= self.bins { self.length } else { self.width * bin as f64 }
-        };
-        (at(bin), at(bin + 1))
+        self.spans[bin]
     }
 
-    /// The interval of a moment; the nearest for one outside.
+    /// Whether the next begins where this one ends.
     #[must_use]
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "clamped to the number of intervals"
-    )]
-    pub fn bin(&self, at: f64) -> usize {
-        ((at / self.width).floor().max(0.0) as usize).min(self.bins - 1)
+    pub fn touches_next(&self, bin: usize) -> bool {
+        let (this, next) = (self.spans.get(bin), self.spans.get(bin + 1));
+        this.zip(next).is_some_and(|(this, next)| next.0 - this.1 <= 1e-9)
     }
 
-    /// Tells every interval that a span touches, with the share of the span in it. What lies outside the window is not told.
+    /// Tells every interval that a span touches, with the share of the span in it. What lies outside is not told.
     pub fn spread(&self, from: f64, to: f64, mut tell: impl FnMut(usize, f64)) {
-        if to < 0.0 || from > self.length {
-            return;
-        }
+        let first = self.spans.partition_point(|span| span.1 < from);
         if to - from <= 0.0 {
-            tell(self.bin(to), 1.0);
+            if self.spans.get(first).is_some_and(|span| span.0 <= to) {
+                tell(first, 1.0);
+            }
             return;
         }
-        let (first, last) = (self.bin(from), self.bin(to));
-        for bin in first..=last {
-            let (begin, end) = self.span(bin);
-            let overlap = to.min(end) - from.max(begin);
+        for (bin, (begin, end)) in self.spans.iter().enumerate().skip(first) {
+            if *begin >= to {
+                break;
+            }
+            let overlap = to.min(*end) - from.max(*begin);
             if overlap > 0.0 {
                 tell(bin, overlap / (to - from));
             }
@@ -353,7 +372,7 @@ mod tests {
     fn two_that_decode_together_share_their_steps() {
         let arrivals: Vec<f64> = (1..=10).map(|token| 1.0 + 0.1 * f64::from(token)).collect();
         let both = [timed(0.0, 1.0, arrivals.clone()), timed(0.0, 1.0, arrivals)];
-        let grid = Grid::new(2.0, 0.5);
+        let grid = Grid::new(&[(0.0, 2.0)], 0.5);
         for work in of_requests(&both, &grid, None) {
             let sum = work.sum();
             assert!((sum.decode_steps - 5.0).abs() < 1e-9, "{sum:?}");
@@ -377,7 +396,7 @@ mod tests {
             let arrivals: Vec<f64> = gaps.iter().map(|gap| { at += gap; at }).collect();
             let count = arrivals.len() as f64;
             let one = timed(begin, first, arrivals);
-            let grid = Grid::new(at + 1.0, width);
+            let grid = Grid::new(&[(0.0, at / 2.0), (at / 2.0, at + 1.0)], width);
             let sum = of_requests(&[one], &grid, None)[0].sum();
             prop_assert!((sum.prefill - 100.0).abs() < 1e-6);
             prop_assert!((sum.decode - count).abs() < 1e-6);
