@@ -143,7 +143,7 @@ pub fn analyse(records: &RunRecords) -> Findings {
         efficiency,
         attribution,
         protocol,
-        references: reference::references(raw, metering.windows.clone()),
+        references: reference::references(&machines::machines(raw).main, &metering.windows),
         warnings,
         sensors,
         cross_checks,

@@ -89,13 +89,13 @@ pub struct ReferenceFindings {
     pub gain: Option<GainFacts>,
 }
 
-/// Every external meter of a run. `records` are as they were written: a gain is derived from raw readings.
+/// Every external meter of a run. `records` are as they were written, of the machine that is metered: a gain is derived from raw readings.
 #[must_use]
-pub fn references(records: &RunRecords, windows: Vec<Window>) -> Vec<ReferenceFindings> {
+pub fn references(records: &RunRecords, windows: &[Window]) -> Vec<ReferenceFindings> {
     if records.references.is_empty() {
         return Vec::new();
     }
-    let metering = Metering::of(records, windows);
+    let metering = Metering::of(records, windows.to_vec());
     records.references.iter().map(|trace| of_trace(records, &metering, trace)).collect()
 }
 
