@@ -28,6 +28,12 @@ pub(crate) enum Command {
     Compare(CompareArgs),
     /// Check a config and everything it names, without sending a request; all problems at once
     Validate(ValidateArgs),
+    /// Measure the energy of any command: `measure -r 10 -- COMMAND ARGUMENTS`
+    Measure(Box<MeasureArgs>),
+    /// Watch every sensor of this machine
+    Monitor(MonitorArgs),
+    /// Report again from the records of a run folder
+    Show(ShowArgs),
     /// Show which sensors exist here, which could with what permission, and what a run would count
     Doctor(DoctorArgs),
     /// Fit the weights of prefill and decode on earlier runs, for runs whose own mix does not tell them
@@ -225,6 +231,123 @@ pub(crate) struct ValidateArgs {
     pub multirun: bool,
 }
 
+/// The energy of a command.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The command has this program's input, output and terminal; the report goes to standard error.\n\
+                  Exit code: the command's own (of the first run that failed), 128 and the signal that ended it, 126 or 127 \
+                  where it cannot be run, 2 for a wrong command line. With --ignore-failure 0."
+)]
+pub(crate) struct MeasureArgs {
+    /// Measured runs
+    #[arg(short, long, default_value_t = 1, value_name = "N")]
+    pub runs: u32,
+    /// Runs before those, which are in no figure
+    #[arg(short, long, default_value_t = 0, value_name = "N")]
+    pub warmup: u32,
+    /// Seconds of idling before and after: gives the net energy beside the gross
+    #[arg(long, default_value_t = 0.0, value_name = "SECONDS")]
+    pub idle: f64,
+    /// Shell command before each run, outside of the measurement
+    #[arg(short, long, value_name = "COMMAND")]
+    pub prepare: Option<String>,
+    /// Let a shell read the command: pipes, variables, several commands
+    #[arg(short = 'S', long, value_name = "SHELL", num_args = 0..=1, require_equals = true, default_missing_value = "sh")]
+    pub shell: Option<String>,
+    /// Go on when a run fails, and exit with 0
+    #[arg(short, long)]
+    pub ignore_failure: bool,
+    /// What the command is called in reports and folders
+    #[arg(short, long, value_name = "NAME")]
+    pub label: Option<String>,
+    /// Where the command's standard output goes: inherit, null, or the end of a file
+    #[arg(long, default_value = "inherit", value_name = "WHERE")]
+    pub output: String,
+    /// File for the command's standard input, from its beginning in every run
+    #[arg(long, value_name = "FILE")]
+    pub input: Option<PathBuf>,
+    /// GPUs to count: indices, UUIDs or their beginnings, separated by commas; or none
+    #[arg(long, value_name = "LIST")]
+    pub gpus: Option<String>,
+    /// Country of the electricity (USA, DEU, ...), for emissions
+    #[arg(long, value_name = "COUNTRY")]
+    pub country: Option<String>,
+    /// State or province, where a table exists
+    #[arg(long, value_name = "NAME", requires = "country")]
+    pub region: Option<String>,
+    /// Carbon intensity in gCO2e/kWh, instead of the tables'
+    #[arg(long, value_name = "G_PER_KWH")]
+    pub carbon_intensity: Option<f64>,
+    /// Seconds between reads of sensors that have no better cadence of their own
+    #[arg(long, value_name = "SECONDS")]
+    pub sample_period: Option<f64>,
+    /// Catch every change of every energy counter: for short runs on a GPU; costs some 9 % of a core there
+    #[arg(long)]
+    pub fine: bool,
+    /// Any other key of `metrics` in a config: cpu_tdp_w=65, scope=process; may be given several times
+    #[arg(short, long = "metrics", value_name = "KEY=VALUE")]
+    pub metrics: Vec<String>,
+    /// Write the findings as JSON; - for standard output
+    #[arg(long, value_name = "FILE")]
+    pub export_json: Option<PathBuf>,
+    /// Write one row a run as CSV; - for standard output
+    #[arg(long, value_name = "FILE")]
+    pub export_csv: Option<PathBuf>,
+    /// Print no report
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// Folder of the run folders
+    #[arg(long, default_value = "results", value_name = "DIR")]
+    pub output_dir: PathBuf,
+    /// The command and its arguments
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        required = true,
+        value_name = "COMMAND"
+    )]
+    pub command: Vec<String>,
+}
+
+/// A live view of the sensors.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "q or Ctrl-C ends it with a summary. Where standard output is no terminal it prints a line an interval."
+)]
+pub(crate) struct MonitorArgs {
+    /// Seconds between two showings
+    #[arg(short = 'n', long, default_value_t = 1.0, value_name = "SECONDS")]
+    pub interval: f64,
+    /// End after so many seconds
+    #[arg(long, value_name = "SECONDS", conflicts_with = "once")]
+    pub duration: Option<f64>,
+    /// Show one interval and end
+    #[arg(long)]
+    pub once: bool,
+    /// One JSON object a line, for pipes
+    #[arg(long)]
+    pub json: bool,
+    /// GPUs to show: indices, UUIDs or their beginnings, separated by commas; or none
+    #[arg(long, value_name = "LIST")]
+    pub gpus: Option<String>,
+    /// Catch every change of every energy counter
+    #[arg(long)]
+    pub fine: bool,
+    /// Any key of `metrics` in a config: cpu_tdp_w=65; may be given several times
+    #[arg(short, long = "metrics", value_name = "KEY=VALUE")]
+    pub metrics: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShowArgs {
+    /// The run folder: of a run or of a measured command, complete or not
+    #[arg(value_name = "FOLDER")]
+    pub folder: PathBuf,
+    /// Print the findings as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct DoctorArgs {
     /// Print the survey as JSON
@@ -332,17 +455,23 @@ pub(crate) struct CompletionArgs {
 pub(crate) fn with_long_flags(words: impl Iterator<Item = String>) -> Vec<String> {
     const LONG: [(&str, &str); 3] =
         [("-cd", "--config-dir"), ("-cn", "--config-name"), ("-cp", "--config-path")];
-    words
-        .map(|word| {
-            let (flag, value) =
-                word.split_once('=').map_or((word.as_str(), None), |(f, v)| (f, Some(v)));
-            match (LONG.iter().find(|(short, _)| *short == flag), value) {
-                (Some((_, long)), Some(value)) => format!("{long}={value}"),
-                (Some((_, long)), None) => (*long).to_owned(),
-                (None, _) => word,
-            }
-        })
-        .collect()
+    let mut words = words.peekable();
+    let mut before: Vec<String> = words.next().into_iter().collect();
+    // The words of a measured command are not ours to change.
+    if words.peek().is_some_and(|word| word == "measure") {
+        before.extend(words);
+        return before;
+    }
+    let changed = words.map(|word| {
+        let (flag, value) =
+            word.split_once('=').map_or((word.as_str(), None), |(f, v)| (f, Some(v)));
+        match (LONG.iter().find(|(short, _)| *short == flag), value) {
+            (Some((_, long)), Some(value)) => format!("{long}={value}"),
+            (Some((_, long)), None) => (*long).to_owned(),
+            (None, _) => word,
+        }
+    });
+    before.into_iter().chain(changed).collect()
 }
 
 #[cfg(test)]
@@ -415,5 +544,25 @@ mod tests {
         assert_eq!(run_args(&["--info", "defaults-tree", "c.yaml"]).info, Some(Info::DefaultsTree));
         assert_eq!(run_args(&["c.yaml", "--resume"]).resume, Some(None));
         assert_eq!(run_args(&["c.yaml", "--resume=x"]).resume, Some(Some("x".into())));
+    }
+
+    fn measure_args(words: &[&str]) -> MeasureArgs {
+        let words = ["ai-energy-benchmark", "measure"].iter().chain(words);
+        let words = with_long_flags(words.map(|word| (*word).to_owned()));
+        match Arguments::parse_from(words).command {
+            Command::Measure(measure) => *measure,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_words_of_a_measured_command_are_its_own() {
+        let measure =
+            measure_args(&["-r", "3", "--idle", "1", "--", "prog", "-r", "9", "-cd", "--json"]);
+        assert_eq!((measure.runs, measure.shell.as_deref()), (3, None));
+        assert_eq!(measure.command, ["prog", "-r", "9", "-cd", "--json"]);
+        let measure = measure_args(&["-S", "-q", "prog", "--help", "--", "x"]);
+        assert_eq!(measure.shell.as_deref(), Some("sh"));
+        assert_eq!(measure.command, ["prog", "--help", "--", "x"]);
     }
 }

@@ -15,6 +15,8 @@ pub(crate) enum Exit {
     WithFailures,
     /// Ctrl-C or SIGTERM; the report is marked incomplete.
     Interrupted,
+    /// As the measured command did.
+    Of(u8),
 }
 
 impl Exit {
@@ -31,6 +33,7 @@ impl Exit {
             Self::Usage => 2,
             Self::WithFailures => 3,
             Self::Interrupted => 130,
+            Self::Of(code) => code,
         }
     }
 }

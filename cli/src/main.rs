@@ -7,6 +7,7 @@ mod commands;
 mod exit;
 mod judge;
 mod logging;
+mod metering;
 mod plan;
 mod progress;
 mod resume;
@@ -26,6 +27,9 @@ fn main() -> ExitCode {
         Command::Run(run) => commands::run::run(&run, arguments.log_format),
         Command::Compare(compare) => commands::compare::run(&compare, arguments.log_format),
         Command::Validate(validate) => commands::validate::run(&validate),
+        Command::Measure(measure) => commands::measure::run(&measure),
+        Command::Monitor(monitor) => commands::monitor::run(&monitor),
+        Command::Show(show) => commands::records::run(&show),
         Command::Doctor(doctor) => commands::doctor::run(&doctor),
         Command::FitWeights(fit) => commands::fit_weights::run(&fit),
         Command::Reference(reference) => commands::reference::run(&reference),

@@ -10,6 +10,7 @@ pub mod attribute;
 pub mod baseline;
 pub mod calibrate;
 pub mod caution;
+pub mod command;
 pub mod compare;
 pub mod condition;
 mod discovered;
@@ -40,6 +41,7 @@ use crate::record::{
 };
 use crate::units::{Joules, Nanos, Seconds};
 
+pub use command::{CommandFindings, analyse_command};
 pub use findings::{Figure, Findings};
 
 use energy::Metering;

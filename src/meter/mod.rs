@@ -4,6 +4,7 @@
 //! decides when. [`open_all`] opens what a config asks for and says what is counted, [`Sampler`] keeps
 //! every sensor's cadence, [`survey()`] tells what a machine offers.
 
+mod board;
 pub mod calibration;
 pub mod cpu_model;
 pub mod cpu_time;
@@ -35,6 +36,7 @@ use crate::error::Problem;
 use crate::record::{Component, DeviceRef, Event, SensorInfo, Warning};
 use crate::units::{Nanos, Seconds};
 
+pub use board::{Board, HISTORY, PartNow, Row};
 pub use inventory::{Inventory, open_all};
 pub use lent::{Lender, Running, Told};
 pub use sampler::{LiveComponent, Sampler};

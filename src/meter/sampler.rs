@@ -10,7 +10,7 @@
 //! How often a sensor renews its value is found out on the way and told by [`Sampler::take_events`].
 
 mod grid;
-mod live;
+pub(super) mod live;
 mod probe;
 mod watch;
 

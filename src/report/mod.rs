@@ -3,6 +3,7 @@
 //! A reporter turns [`Findings`] into bytes; [`REPORTERS`] lists them. [`write_all`] puts the files where
 //! the config wants them: one that cannot be written is told, and the others are written all the same.
 
+pub mod command;
 pub mod compare;
 pub mod csv;
 pub mod emissions;

@@ -24,9 +24,9 @@ pub const KIND: &str = "table";
 pub const FILE: &str = "report.txt";
 
 /// Widest line.
-const WIDTH: usize = 100;
+pub(super) const WIDTH: usize = 100;
 /// Width of the labels at the left.
-const LABEL: usize = 24;
+pub(super) const LABEL: usize = 24;
 
 /// The table without a list of files.
 ///
@@ -64,28 +64,28 @@ pub fn render(findings: &Findings, files: &[PathBuf]) -> String {
 
 /// Text that grows line by line.
 #[derive(Default)]
-struct Page {
-    text: String,
+pub(super) struct Page {
+    pub(super) text: String,
 }
 
 impl Page {
-    fn line(&mut self, line: &str) {
+    pub(super) fn line(&mut self, line: &str) {
         self.text.push_str(line.trim_end());
         self.text.push('\n');
     }
 
-    fn heading(&mut self, heading: &str) {
+    pub(super) fn heading(&mut self, heading: &str) {
         self.line("");
         self.line(heading);
     }
 
     /// A labelled text, wrapped under itself.
-    fn field(&mut self, label: &str, value: &str) {
+    pub(super) fn field(&mut self, label: &str, value: &str) {
         self.hanging(&format!("  {label:<width$}", width = LABEL - 2), value);
     }
 
     /// A text after a prefix; further lines are indented by the prefix's width.
-    fn hanging(&mut self, prefix: &str, value: &str) {
+    pub(super) fn hanging(&mut self, prefix: &str, value: &str) {
         let indent = prefix.chars().count();
         let mut line = prefix.to_owned();
         let mut used = indent;
@@ -315,11 +315,11 @@ fn cautions(page: &mut Page, findings: &Findings) {
     }
 }
 
-fn missing(figure: &Figure) -> String {
+pub(super) fn missing(figure: &Figure) -> String {
     format!("not known: {}", figure.reason.as_deref().unwrap_or("no reason given"))
 }
 
-fn shown(figure: &Figure) -> String {
+pub(super) fn shown(figure: &Figure) -> String {
     figure
         .value
         .map_or_else(|| missing(figure), |value| format!("{} {}", digits(value), figure.unit))
@@ -350,7 +350,7 @@ pub(super) fn digits(value: f64) -> String {
 }
 
 /// Two significant digits, for uncertainties.
-fn rough(value: f64) -> String {
+pub(super) fn rough(value: f64) -> String {
     significant(value, 2)
 }
 

@@ -14,6 +14,7 @@ mod journal;
 mod lender;
 mod live;
 mod metering;
+mod monitor;
 mod phases;
 mod prepare;
 mod processor;
@@ -30,6 +31,7 @@ use serde_json::Value;
 pub use command::{CommandEnd, CommandError, CommandJob, CommandOptions, Output, measure};
 pub use folder::Folder;
 pub use journal::JournalError;
+pub use monitor::{Pace, Stopper, monitor};
 pub use prepare::{Prepared, open_request, prepare};
 pub use progress::{Live, Observer, Silent, Snapshot};
 

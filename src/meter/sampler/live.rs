@@ -57,7 +57,7 @@ impl Live {
 }
 
 /// Joules between two values of a counter; a fall is a new round where it has rounds, else a restart from zero.
-fn counted(before: f64, value: f64, wrap_at: Option<f64>) -> Joules {
+pub(in crate::meter) fn counted(before: f64, value: f64, wrap_at: Option<f64>) -> Joules {
     if value >= before {
         Joules(value - before)
     } else {

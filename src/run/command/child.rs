@@ -15,17 +15,41 @@ use crate::clock;
 use crate::record::CommandInfo;
 use crate::units::Nanos;
 
+/// What is known of an end.
+enum End {
+    Ahead(oneshot::Receiver<io::Result<(Nanos, ResUse)>>),
+    Known(io::Result<(Nanos, ResUse)>),
+}
+
 /// A command that runs.
 pub(super) struct Running {
     /// Just before it was started.
     pub(super) began: Nanos,
     /// Its end with the time at which it was known, and what it used.
-    pub(super) end: oneshot::Receiver<io::Result<(Nanos, ResUse)>>,
+    end: End,
     /// Gone when it has ended, so that no signal reaches another process with its number.
     pid: Arc<Mutex<Option<Pid>>>,
 }
 
 impl Running {
+    /// Waits until it has ended.
+    pub(super) async fn ended(&mut self) {
+        if let End::Ahead(end) = &mut self.end {
+            let lost = |_| Err(io::Error::other("nobody waited for it"));
+            let known = end.await.unwrap_or_else(lost);
+            self.end = End::Known(known);
+        }
+    }
+
+    /// When it ended and what it used, once it has.
+    pub(super) fn end(&mut self) -> io::Result<(Nanos, ResUse)> {
+        match &self.end {
+            End::Ahead(_) => Err(io::ErrorKind::WouldBlock.into()),
+            End::Known(Ok(known)) => Ok(*known),
+            End::Known(Err(cause)) => Err(io::Error::new(cause.kind(), cause.to_string())),
+        }
+    }
+
     /// Sends it a signal, if it still runs.
     pub(super) fn signal(&self, signal: Signal) {
         let pid = self.pid.lock().unwrap_or_else(PoisonError::into_inner);
@@ -96,7 +120,7 @@ pub(super) fn start(mut command: Command) -> io::Result<Running> {
         *known.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let _ = sender.send(child.wait4().map(|used| (ended, used)));
     }));
-    Ok(Running { began, end, pid: shared })
+    Ok(Running { began, end: End::Ahead(end), pid: shared })
 }
 
 /// Whether Ctrl-C reaches the child by itself: the terminal sends it to the whole foreground group, ours.

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use rustix::process::Signal;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
+use wait4::ResUse;
 
 use super::control::Control;
 use super::journal::{Journal, JournalError, Line};
@@ -29,10 +30,13 @@ use crate::record::{
     EventRecord, Manifest, Phase, Quantity, RECORD_VERSION, SensorInfo, StopReason, Weights, Whose,
     files,
 };
-use crate::units::Seconds;
+use crate::units::{Nanos, Seconds};
 
 /// Counters that renew their value more slowly than this need a moment to show what a run used.
 const FAST_COUNTER: Seconds = Seconds(0.02);
+
+/// Between two readings in quick succession: RAPL renews its counters every millisecond.
+const BETWEEN_LOOKS: Seconds = Seconds(0.002);
 
 /// A command to measure.
 #[derive(Debug, Clone)]
@@ -121,7 +125,8 @@ pub fn measure(
     let Opened { inventory, carbon, .. } = &mut opened;
     inventory.warnings.append(&mut carbon.notes);
     super::prepare::told_of_settings(settings, carbon, &mut inventory.warnings);
-    let sampler = Sampler::new(std::mem::take(&mut opened.inventory.meters));
+    let meters = std::mem::take(&mut opened.inventory.meters);
+    let sampler = Sampler::with(meters, job.metrics.fine);
     let metering = Metering::start(sampler);
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -273,6 +278,7 @@ struct Runner<'a> {
 impl Runner<'_> {
     async fn go_through(&mut self) -> Result<(), Problem> {
         let info = &self.job.info;
+        self.lead_in().await;
         self.idle(Phase::IdleBefore).await;
         for index in 0..info.warmup {
             self.run(Phase::Warmup, index).await?;
@@ -282,6 +288,17 @@ impl Runner<'_> {
         }
         self.idle(Phase::IdleAfter).await;
         Ok(())
+    }
+
+    /// A counter is known from its first change on: gives each the time for one.
+    async fn lead_in(&mut self) {
+        for _ in 0..2 {
+            self.metering.look();
+            self.pause(BETWEEN_LOOKS).await;
+        }
+        if self.settle > Seconds::ZERO {
+            self.pause(self.settle).await;
+        }
     }
 
     /// Waits, so that meters see the machine without the command.
@@ -328,7 +345,14 @@ impl Runner<'_> {
         let command = command.map_err(cannot)?;
         let repetition = (phase == Phase::Measure).then_some(index);
         self.begin(phase, repetition);
-        let mut running = child::start(command).map_err(cannot)?;
+        let mut running = match child::start(command) {
+            Ok(running) => running,
+            Err(cause) => {
+                self.end(phase, repetition);
+                return Err(cannot(cause));
+            }
+        };
+        self.look_inside(&mut running).await;
         let (ended_ns, used) = self.wait(&mut running).await.map_err(cannot)?;
         let exit = exit_of(used.status);
         let run = CommandRun {
@@ -356,17 +380,25 @@ impl Runner<'_> {
         Ok(())
     }
 
+    /// Two readings just after the start: with the one just before it and the one just after the end, a run shorter than
+    /// the sensors' own cadence has its energy too.
+    async fn look_inside(&self, running: &mut child::Running) {
+        for _ in 0..2 {
+            self.metering.look();
+            tokio::select! {
+                biased;
+                () = running.ended() => return,
+                _ = self.control.sleep(BETWEEN_LOOKS) => {}
+            }
+        }
+    }
+
     /// Waits for its end. Signals that end us end it first: as it came, then SIGTERM, then SIGKILL.
-    async fn wait(
-        &mut self,
-        running: &mut child::Running,
-    ) -> std::io::Result<(crate::units::Nanos, wait4::ResUse)> {
+    async fn wait(&mut self, running: &mut child::Running) -> std::io::Result<(Nanos, ResUse)> {
         let mut asked = 0;
         loop {
             tokio::select! {
-                end = &mut running.end => {
-                    return end.map_err(|_| std::io::Error::other("nobody waited for it"))?;
-                }
+                () = running.ended() => return running.end(),
                 signal = self.signals.next() => {
                     self.control.stop(StopReason::Interrupted);
                     asked += 1;
