@@ -61,6 +61,7 @@ pub fn warnings(seen: &Seen<'_>) -> Vec<Warning> {
         .chain(events)
         .chain(about_the_run(seen))
         .chain(about_the_meters(seen))
+        .chain(super::anomaly::anomalies(seen.metering))
         .chain(about_the_energy(seen))
         .chain(condition::cautions(seen));
     let mut once: Vec<Warning> = Vec::new();
@@ -153,8 +154,8 @@ fn about_the_meters(seen: &Seen<'_>) -> Vec<Warning> {
             found.push(Warning::new(
                 "counter_mismatch",
                 format!(
-                    "{} integrated differs from the counter {} by {:+.1} %: one of them is averaged over a long \
-                     time, updated too rarely, or wrong.",
+                    "{} integrated differs from the counter {} by {:+.1} %: the power is averaged over a \
+                     long time or sampled in part only, one of them counts more of the board or module, or the counter is stuck or wrong.",
                     check.power, check.counter, 100.0 * difference
                 ),
             ));

@@ -6,6 +6,7 @@
 //! ([`inference`] is their mathematics), [`caution`] what the reader should know.
 
 pub mod align;
+pub mod anomaly;
 pub mod attribute;
 pub mod baseline;
 pub mod calibrate;

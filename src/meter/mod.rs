@@ -9,6 +9,7 @@ pub mod calibration;
 pub mod cpu_model;
 pub mod cpu_time;
 pub mod exec;
+pub mod hwmon;
 mod inventory;
 mod lent;
 pub mod nvml;
@@ -17,6 +18,7 @@ mod procfs;
 pub mod prometheus;
 pub mod ram_model;
 pub mod rapl;
+pub mod rapl_perf;
 pub mod reference;
 pub mod replay;
 mod sampler;
@@ -61,7 +63,9 @@ pub fn entries() -> Vec<MeterEntry> {
         prometheus::ENTRY,
         replay::ENTRY,
         nvml::ENTRY,
+        rapl_perf::ENTRY,
         rapl::ENTRY,
+        hwmon::ENTRY,
         cpu_model::ENTRY,
         cpu_time::ENTRY,
         ram_model::ENTRY,

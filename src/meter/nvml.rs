@@ -298,8 +298,10 @@ fn open_gpu(nvml: &Arc<Nvml>, gpu: &DeviceRef, request: &OpenRequest<'_>, opened
         opened.warnings.push(Warning::new(
             "gpu_is_sliced",
             format!(
-                "GPU {} is divided (MIG): its energy is that of all slices and all that runs there",
-                gpu.index
+                "GPU {} is divided (MIG){}: its energy is that of all slices and all that runs there; no sensor tells the \
+                 energy of one slice, and processes in other slices may not be visible",
+                gpu.index,
+                slices(nvml, gpu.index)
             ),
         ));
     }
@@ -338,6 +340,20 @@ fn answering(nvml: &Nvml, index: u32) -> Result<Vec<Channel>, NvmlError> {
         Channel::Processes,
     ];
     Ok(wished.into_iter().filter(|channel| channel.read(&device).is_ok()).collect())
+}
+
+/// How many slices there are, where that is told.
+fn slices(nvml: &Nvml, index: u32) -> String {
+    let count = || {
+        let device = nvml.device_by_index(index)?;
+        let most = device.mig_device_count()?;
+        let there = (0..most).filter(|slice| device.mig_device_by_index(*slice).is_ok()).count();
+        Ok::<_, NvmlError>((there, most))
+    };
+    count().map_or_else(
+        |_| String::new(),
+        |(there, most)| format!(", {there} slices of {most} that it can have"),
+    )
 }
 
 fn is_sliced(nvml: &Nvml, index: u32) -> bool {

@@ -226,7 +226,7 @@ fn remedy(zone: &Path) -> String {
     format!(
         "one of: run as root; until the next boot `sudo chmod a+r {powercap}/intel-rapl*:*/energy_uj`; or for one group \
          `sudo chgrp energy {powercap}/intel-rapl*:*/energy_uj && sudo chmod g+r {powercap}/intel-rapl*:*/energy_uj`; or for this program \
-         `sudo setcap cap_dac_read_search=ep PATH/TO/ai-energy-benchmark` (readable counters let other users spy on this machine: CVE-2020-8694)"
+         `sudo setcap cap_perfmon=ep PATH/TO/ai-energy-benchmark` (perf) or `cap_dac_read_search=ep` (these files) (readable counters let other users spy on this machine: CVE-2020-8694)"
     )
 }
 

@@ -351,7 +351,7 @@ impl Channel {
                 let period = Nanos(0).offset(info.sample_period_s).0;
                 #[expect(clippy::cast_precision_loss, reason = "at most 64")]
                 let factor = backoff(failures, period) as f64;
-                watch.failed(after, info.sample_period_s * factor);
+                watch.failed(after, failures, info.sample_period_s * factor);
             }
             (Pace::Pushed, _) => {}
         }

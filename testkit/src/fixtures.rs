@@ -81,6 +81,15 @@ impl Machine {
         self.write(&format!("{folder}/energy_uj"), &format!("{energy_uj}\n"));
     }
 
+    /// Writes files of a hwmon chip; those that are there already change in place.
+    pub fn hwmon(&self, index: usize, name: &str, files: &[(&str, &str)]) {
+        let folder = format!("class/hwmon/hwmon{index}");
+        self.write(&format!("{folder}/name"), &format!("{name}\n"));
+        for (file, text) in files {
+            self.write(&format!("{folder}/{file}"), &format!("{text}\n"));
+        }
+    }
+
     /// Changes a zone's counter in place, as the kernel does.
     pub fn energy(&self, folder: &str, energy_uj: u64) {
         self.write(&format!("class/powercap/{folder}/energy_uj"), &format!("{energy_uj}\n"));

@@ -7,3 +7,4 @@ pub mod fixtures;
 pub mod hub;
 pub mod meters;
 pub mod server;
+pub mod simulated;

@@ -30,3 +30,4 @@ mod report_findings;
 mod report_runs;
 mod report_sensors;
 mod run;
+mod simulated;

@@ -11,11 +11,12 @@ use ai_energy_benchmarks::config::component::meter::{
 };
 use ai_energy_benchmarks::config::component::metrics::MetricsConfig;
 use ai_energy_benchmarks::meter::{
-    Inventory, Lender, OpenRequest, Sampler, exec, open_all, prometheus, replay,
+    Inventory, Lender, OpenRequest, Sampler, exec, hwmon, open_all, prometheus, replay,
 };
 use ai_energy_benchmarks::record::{Component, Event, Quantity, SampleRecord};
 use ai_energy_benchmarks::run::Lent;
 use ai_energy_benchmarks::units::{Nanos, Seconds};
+use ai_energy_benchmarks_testkit::fixtures::Machine;
 use ai_energy_benchmarks_testkit::server::{ScriptedServer, Step, answer};
 use tempfile::TempDir;
 
@@ -257,4 +258,98 @@ fn a_page_that_is_not_there_or_lacks_what_is_wanted_is_told() {
         assert!(text.contains(why) && text.contains("meter.url"), "{text}");
         assert!(!text.contains("secret"), "{text}");
     }
+}
+
+/// A machine with these folders of hwmon: name and files each.
+fn hwmon(chips: &[(&str, &[(&str, &str)])]) -> (Machine, Inventory) {
+    let machine = Machine::new();
+    for (index, (name, files)) in chips.iter().enumerate() {
+        machine.hwmon(index, name, files);
+    }
+    let metrics = MetricsConfig { sysfs_root: machine.root(), ..MetricsConfig::default() };
+    let inventory = open_all(&[hwmon::ENTRY], &OpenRequest::of(&metrics));
+    (machine, inventory)
+}
+
+fn seen(inventory: &Inventory) -> Vec<(&str, Component, bool)> {
+    let seen = inventory.sensors.iter().map(|s| (s.name.as_str(), s.component, s.counted));
+    seen.collect()
+}
+
+#[test]
+fn power_of_an_amd_gpu_counts_and_its_counter_stands_beside_it() {
+    let (machine, mut inventory) = hwmon(&[(
+        "amdgpu",
+        &[
+            ("power1_average", "250000000"),
+            ("energy1_input", "5000000"),
+            ("device/unique_id", "ab12"),
+        ],
+    )]);
+    assert_eq!(
+        seen(&inventory),
+        [("amdgpu-0.power", Component::Gpu, true), ("amdgpu-0.energy", Component::Gpu, false)]
+    );
+    assert_eq!(inventory.devices[0].uuid, "amdgpu-ab12");
+    let meter = &mut inventory.meters[0];
+    assert!((meter.read(0).unwrap() - 250.0).abs() < 1e-9);
+    machine.hwmon(0, "amdgpu", &[("energy1_input", "7000000")]);
+    assert!((meter.read(1).unwrap() - 7.0).abs() < 1e-9, "each read is fresh");
+}
+
+#[test]
+fn the_card_of_an_intel_gpu_counts_and_its_counter_goes_round() {
+    let (_machine, inventory) = hwmon(&[
+        (
+            "xe",
+            &[
+                ("energy1_input", "1000000"),
+                ("energy1_label", "card"),
+                ("energy2_input", "500000"),
+                ("energy2_label", "pkg"),
+            ],
+        ),
+        ("i915", &[("energy1_input", "9000000")]),
+    ]);
+    assert_eq!(
+        seen(&inventory),
+        [
+            ("xe-0.energy", Component::Gpu, true),
+            ("xe-0.pkg.energy", Component::Gpu, false),
+            ("i915-0.energy", Component::Gpu, true),
+        ]
+    );
+    assert!((inventory.sensors[0].wrap_at.unwrap() - 4_294.967_296).abs() < 1e-9);
+}
+
+#[test]
+fn the_socket_of_grace_counts_and_other_power_never_does() {
+    let (_machine, inventory) = hwmon(&[
+        (
+            "power_meter",
+            &[
+                ("power1_average", "95000000"),
+                ("power1_oem_info", "Grace Power Socket 0"),
+                ("power1_average_interval", "50"),
+            ],
+        ),
+        (
+            "power_meter",
+            &[("power1_average", "60000000"), ("power1_oem_info", "CPU Power Socket 0")],
+        ),
+        ("power_meter", &[("power1_average", "400000000")]),
+        ("ina3221", &[("power1_input", "1000000"), ("power1_label", "VDD_IN")]),
+        ("coretemp", &[("temp1_input", "45000")]),
+    ]);
+    assert_eq!(
+        seen(&inventory),
+        [
+            ("power_meter-0.power", Component::Cpu, true),
+            ("power_meter-1.power", Component::Machine, false),
+            ("power_meter-2.power", Component::Machine, false),
+            ("ina3221-0.power1", Component::Machine, false),
+        ]
+    );
+    assert_eq!(inventory.sensors[0].update_period_s, Some(Seconds(0.05)));
+    assert!(inventory.scope[1].reason.contains("Grace Power Socket 0"), "{:?}", inventory.scope);
 }

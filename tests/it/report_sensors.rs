@@ -88,3 +88,67 @@ fn a_meter_of_the_servers_machine_gives_its_energy_and_this_machine_stays_the_cl
     assert!(client.measured.included.is_empty());
     assert!(findings.warnings.iter().all(|warning| warning.code != "remote_server"));
 }
+
+fn codes(records: &RunRecords) -> Vec<String> {
+    analyse(records).warnings.into_iter().map(|warning| warning.code).collect()
+}
+
+/// The GPU counter's samples changed.
+fn counter(change: impl Fn(u64, &mut SampleRecord)) -> RunRecords {
+    let mut records = runs::run();
+    for sample in records.samples.iter_mut().filter(|s| usize::from(s.sensor) == GPU_COUNTER) {
+        let ms = (sample.before_ns.0 - runs::START) / 1_000_000;
+        change(ms, sample);
+    }
+    records
+}
+
+#[test]
+fn a_good_counter_has_nothing_to_be_said_of() {
+    let found = codes(&runs::run());
+    assert!(
+        found.iter().all(|code| !code.starts_with("counter") && code != "sensor_disappeared"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn a_counter_that_misbehaves_is_told() {
+    let stuck = {
+        let held = std::cell::Cell::new(None);
+        counter(|ms, sample| {
+            if (7000..9000).contains(&ms) {
+                let value = held.get().or(sample.value);
+                held.set(value);
+                sample.value = value;
+            }
+        })
+    };
+    assert!(codes(&stuck).contains(&"counter_stuck".to_owned()));
+    let reset = counter(|ms, sample| {
+        if ms >= 8000 {
+            sample.value = sample.value.map(|value| value * 0.01);
+        }
+    });
+    assert!(codes(&reset).contains(&"counter_reset".to_owned()));
+    let mut wrapped = counter(|_, sample| sample.value = sample.value.map(|value| value % 500.0));
+    wrapped.manifest.sensors[GPU_COUNTER].wrap_at = Some(500.0);
+    let found = codes(&wrapped);
+    assert!(found.contains(&"counter_wrapped".to_owned()), "{found:?}");
+    assert!(!found.contains(&"counter_reset".to_owned()), "{found:?}");
+    let jumped = counter(|ms, sample| {
+        if ms >= 8000 {
+            sample.value = sample.value.map(|value| value + 5000.0);
+        }
+    });
+    assert!(codes(&jumped).contains(&"counter_jumped".to_owned()));
+    let gone = counter(|ms, sample| {
+        if ms >= 12_000 {
+            sample.value = None;
+            sample.error = Some("GPU is lost".to_owned());
+        }
+    });
+    let told = analyse(&gone).warnings;
+    let told = told.iter().find(|warning| warning.code == "sensor_disappeared").unwrap();
+    assert!(told.message.contains("GPU is lost"), "{told:?}");
+}

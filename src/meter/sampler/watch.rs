@@ -31,6 +31,8 @@ const KNOWN: f64 = 0.3;
 /// So long after the last catch the grid is looked at again; it is known well when a change can be foretold
 /// so far ahead.
 const KEEP: Seconds = Seconds(10.0);
+/// A read that fails is tried again soon so many times.
+const SOON: u32 = 3;
 /// Room left between a read and a change.
 const GUARD: Seconds = Seconds(0.0005);
 
@@ -126,8 +128,14 @@ impl Watch {
         Some(Found { period, uncertainty })
     }
 
-    /// A read failed: try again after `wait`.
-    pub(super) fn failed(&mut self, after: Nanos, wait: Seconds) {
+    /// A read failed, the so-manieth in a row: at first try again soon, so that no change that is awaited is lost, then
+    /// after `wait`.
+    pub(super) fn failed(&mut self, after: Nanos, failures: u32, wait: Seconds) {
+        if failures <= SOON {
+            self.due = after.offset(POLL);
+            self.asked = false;
+            return;
+        }
         self.rest();
         self.hunt = None;
         self.due = after.offset(wait);
