@@ -175,6 +175,7 @@ fn metrics(findings: &Findings) -> Vec<Column> {
 
 fn about(findings: &Findings) -> Vec<Column> {
     let run = &findings.run;
+    let share = findings.cpu_share.as_ref();
     let codes: Vec<&str> = findings.warnings.iter().map(|warning| warning.code.as_str()).collect();
     vec![
         ("run_id", run.id.clone()),
@@ -191,6 +192,10 @@ fn about(findings: &Findings) -> Vec<Column> {
         ("server_is_local", boolean(findings.backend.local)),
         ("dataset_revision", findings.dataset.revision.clone().unwrap_or_default()),
         ("boundary", findings.boundary.clone()),
+        ("cpu_scope", share.map(|share| share.counted.as_str().to_owned()).unwrap_or_default()),
+        ("cpu_share_of", share.and_then(|share| share.who.clone()).unwrap_or_default()),
+        ("cpu_share", share.map(|share| figure(&share.share)).unwrap_or_default()),
+        ("cpu_share_energy_j", share.map(|share| figure(&share.energy)).unwrap_or_default()),
         ("warnings", codes.join(";")),
     ]
 }

@@ -6,6 +6,7 @@ mod footprint;
 mod meter_cost;
 mod protocol;
 mod reference;
+mod scope;
 
 use std::path::PathBuf;
 
@@ -302,6 +303,7 @@ fn headline(page: &mut Page, findings: &Findings) {
     page.field("Wh per 1000 requests", &text);
     footprint::lines(page, findings);
     page.field("Boundary", &findings.boundary);
+    scope::scope(page, findings);
     meter_cost::line(page, findings.meter_cost.as_ref());
 }
 
@@ -326,7 +328,7 @@ pub(super) fn shown(figure: &Figure) -> String {
 }
 
 /// A number with its two uncertainties and its source.
-fn with_doubt(figure: &Figure) -> String {
+pub(super) fn with_doubt(figure: &Figure) -> String {
     let Some(value) = figure.value else { return missing(figure) };
     let mut text = digits(value);
     let uncertainty = figure.uncertainty.as_ref();

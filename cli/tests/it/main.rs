@@ -4,5 +4,6 @@
 
 mod commands;
 mod llama_server;
+mod measure;
 mod support;
 mod sweeps;
