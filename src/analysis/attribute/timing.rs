@@ -321,3 +321,39 @@ fn begin_in_turn(placed: &mut [Timed]) {
 pub fn is_measured(request: &RequestRecord) -> bool {
     request.phase == Phase::Measure
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn servers_tell_their_times_in_two_ways() {
+        let vllm = json!({"metrics": {
+            "time_to_first_token_ms": 85.0, "generation_time_ms": 1240.0, "queue_time_ms": 12.0,
+            "mean_itl_ms": 9.0, "tokens_per_second": 103.0,
+        }});
+        let told = server_times(&vllm).unwrap();
+        assert_eq!((told.prefill, told.decode), (0.085, Some(1.24)));
+        assert_eq!((told.computed, told.cached), (None, None));
+        let llama = json!({"timings": {
+            "cache_n": 3, "prompt_n": 9, "prompt_ms": 2.5, "predicted_n": 5, "predicted_ms": 4.0,
+        }});
+        let told = server_times(&llama).unwrap();
+        assert_eq!((told.prefill, told.decode), (0.0025, Some(0.004)));
+        assert_eq!((told.computed, told.cached), (Some(9.0), Some(3.0)));
+    }
+
+    #[test]
+    fn times_that_are_null_or_nonsense_are_none() {
+        for value in [
+            json!({"metrics": null}),
+            json!({"metrics": {"time_to_first_token_ms": null}}),
+            json!({"metrics": {"time_to_first_token_ms": -1.0}}),
+            json!({"timings": {"prompt_n": 9}}),
+            json!({"energy": {"energy_joules": 1.0}}),
+        ] {
+            assert_eq!(server_times(&value), None, "{value}");
+        }
+    }
+}
