@@ -307,7 +307,10 @@ async fn idle_for(
     ticker.phase(Phase::IdleBare);
     metering.edge();
     let from = clock::now();
-    control.sleep(time).await.ok()?;
+    let lead = Seconds(COUNTER_LEAD.0.min(time.0 / 2.0));
+    control.sleep(time - lead).await.ok()?;
+    metering.edge_ahead();
+    control.sleep(lead).await.ok()?;
     let to = clock::now();
     metering.edge();
     let _ = control.sleep(COUNTER_SETTLE).await;

@@ -1,10 +1,14 @@
 //! Settings of the protocol: repetitions, warm-up, baselines, steady state.
 
+use std::fmt;
+
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error, MapAccess, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// How often the measurement is repeated: a number, or until an interval is narrow enough.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Repetitions {
     /// So many times, 1 or more.
@@ -67,6 +71,38 @@ impl RepeatedFigure {
 impl Default for Repetitions {
     fn default() -> Self {
         Self::Fixed(1)
+    }
+}
+
+/// By hand, so that a mistake inside the mapping is told as one, and not as a mapping that is no number.
+impl<'de> Deserialize<'de> for Repetitions {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = Repetitions;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a number of repetitions, or a mapping with target_relative_ci")
+            }
+
+            fn visit_u64<E: Error>(self, count: u64) -> Result<Repetitions, E> {
+                let wrong = || E::invalid_value(Unexpected::Unsigned(count), &self);
+                u32::try_from(count).map(Repetitions::Fixed).map_err(|_| wrong())
+            }
+
+            fn visit_i64<E: Error>(self, count: i64) -> Result<Repetitions, E> {
+                let wrong = || E::invalid_value(Unexpected::Signed(count), &self);
+                u32::try_from(count).map(Repetitions::Fixed).map_err(|_| wrong())
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, map: M) -> Result<Repetitions, M::Error> {
+                AdaptiveRepetitions::deserialize(MapAccessDeserializer::new(map))
+                    .map(Repetitions::Adaptive)
+            }
+        }
+
+        deserializer.deserialize_any(Either)
     }
 }
 
@@ -173,4 +209,29 @@ pub enum SteadyState {
     MlEnergy,
     /// None.
     None,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Repetitions, String> {
+        serde_json::from_str(text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn repetitions_are_a_number_or_a_target() {
+        assert_eq!(read("8"), Ok(Repetitions::Fixed(8)));
+        let adaptive = read(r#"{"target_relative_ci": 0.02, "max": 12}"#).unwrap();
+        assert_eq!((adaptive.least(), adaptive.most()), (5, 12));
+        let written = serde_json::to_string(&adaptive).unwrap();
+        assert_eq!(read(&written), Ok(adaptive));
+    }
+
+    #[test]
+    fn a_mistake_is_told_where_it_is() {
+        assert!(read(r#"{"target": 0.02}"#).unwrap_err().contains("unknown field `target`"));
+        assert!(read(r#""many""#).unwrap_err().contains("a number of repetitions, or a mapping"));
+        assert!(read("-1").is_err() && read("5000000000").is_err() && read("1.5").is_err());
+    }
 }
