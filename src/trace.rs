@@ -70,7 +70,7 @@ impl Trace {
         let mut reader = csv::Reader::from_reader(text.as_bytes());
         for (index, row) in reader.deserialize::<Row>().enumerate() {
             let line = index + 2;
-            match row.map_err(|cause| plain(&cause)).and_then(|row| row.samples()) {
+            match row.map_err(|cause| plain(&cause)).and_then(Row::samples) {
                 Ok(read) => samples.extend(read),
                 Err(cause) => {
                     bad += 1;
@@ -279,10 +279,10 @@ impl Marks {
                 if name == "prefill" {
                     open.insert("decode", mark);
                 }
-            } else if let Some(name) = mark.name.strip_suffix("_begin") {
-                if let Some(lost) = open.insert(name, mark) {
-                    alone.push(format!("{} at {} has no end", lost.name, lost.t.0));
-                }
+            } else if let Some(name) = mark.name.strip_suffix("_begin")
+                && let Some(lost) = open.insert(name, mark)
+            {
+                alone.push(format!("{} at {} has no end", lost.name, lost.t.0));
             }
         }
         let ended = |mark: &&&Mark| mark.name != "prefill_end";

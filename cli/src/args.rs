@@ -40,6 +40,8 @@ pub(crate) enum Command {
     FitWeights(FitWeightsArgs),
     /// Add an external meter's file to a run: its clock is aligned, its energy shown, a sensor's gain kept
     Reference(ReferenceArgs),
+    /// Print the energy and uncertainty of every marked interval of a recording, a JSON line each
+    Windows(WindowsArgs),
     /// Print a JSON Schema
     #[command(subcommand)]
     Schema(SchemaKind),
@@ -48,6 +50,31 @@ pub(crate) enum Command {
     /// Print what the last word of a command line may become; completion scripts call it
     #[command(hide = true)]
     Complete(CompleteArgs),
+}
+
+/// A recording of a GPU's sensors around known work.
+#[derive(Debug, Args)]
+pub(crate) struct WindowsArgs {
+    /// Readings: t_before_ns, t_after_ns, power_instant_mw, power_usage_mw, total_energy_mj, t_energy_ns
+    #[arg(value_name = "TRACE.csv")]
+    pub trace: PathBuf,
+    /// What ran when: an object with `marks`, each with `t` in nanoseconds and `name`
+    #[arg(value_name = "MARKS.json")]
+    pub marks: PathBuf,
+    /// How late the sensor shows what happened
+    #[arg(long, value_enum, default_value_t = TimingArg::Auto)]
+    pub timing: TimingArg,
+}
+
+/// How late a sensor is taken to show what happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TimingArg {
+    /// Fitted on the recording where it has known work of several lengths, else as known of the GPU
+    Auto,
+    /// As known of the GPU from other recordings
+    Known,
+    /// Not at all
+    None,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -33,6 +33,7 @@ fn main() -> ExitCode {
         Command::Doctor(doctor) => commands::doctor::run(&doctor),
         Command::FitWeights(fit) => commands::fit_weights::run(&fit),
         Command::Reference(reference) => commands::reference::run(&reference),
+        Command::Windows(windows) => commands::windows::run(&windows),
         Command::Schema(schema) => commands::schema::run(schema),
         Command::Completions(shell) => commands::completions::run(shell),
         Command::Complete(line) => commands::complete::run(&line),

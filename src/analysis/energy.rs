@@ -65,7 +65,7 @@ impl<'a> Metering<'a> {
                 list.push(sample);
             }
         }
-        let channels = sensors
+        let mut channels: Vec<Channel<'a>> = sensors
             .iter()
             .zip(samples)
             .map(|(info, samples)| {
@@ -73,6 +73,7 @@ impl<'a> Metering<'a> {
                 Channel { info, samples, curve }
             })
             .collect();
+        shape_counters(&mut channels);
         Self { channels, records, window: hull(&windows), windows, shares: Shares::of(records) }
     }
 
@@ -373,6 +374,28 @@ impl<'a> Metering<'a> {
             }
         }
         checks
+    }
+}
+
+/// Lets the power sensor of a device tell how the energy of long steps of its counter lies.
+fn shape_counters(channels: &mut [Channel<'_>]) {
+    let powers: Vec<(&SensorInfo, Curve)> = channels
+        .iter()
+        .filter(|channel| channel.info.quantity == Quantity::Power && channel.info.timing.is_some())
+        .filter_map(|channel| Some((channel.info, channel.curve.as_ref().ok()?.clone())))
+        .collect();
+    for channel in channels.iter_mut() {
+        let power = powers.iter().find(|(info, _)| {
+            info.device.is_some()
+                && info.device == channel.info.device
+                && info.component == channel.info.component
+        });
+        if let Some((_, power)) = power
+            && channel.info.quantity == Quantity::EnergyCounter
+            && let Ok(curve) = &channel.curve
+        {
+            channel.curve = Ok(curve.clone().shaped_by(power));
+        }
     }
 }
 

@@ -20,6 +20,8 @@ pub mod energy;
 pub mod findings;
 pub mod footprint;
 pub mod inference;
+pub mod intervals;
+pub mod known_work;
 pub mod latency;
 mod machines;
 pub mod meter_cost;

@@ -3,18 +3,29 @@
 //! A sensor's reads become a curve of cumulative energy `E(t)`, and the energy of a window is
 //! `E(to) - E(from)`. All windows share the curve, so adjacent ones add up exactly.
 //!
-//! **Energy counters.** The counter is unwrapped (`wrap_at`), then only its *changes* are kept. The
-//! moment of a change lies between the read that still showed the old value and the read that
-//! showed the new one, and no earlier than one update period before the latter; the middle of that
-//! span is taken, half its length is the timing error `h`. Between changes at `t_k` and `t_k+1` the
-//! energy is interpolated linearly. A drop that cannot be a wrap is a reset: windows across it are null.
+//! **Energy counters.** The counter is unwrapped (`wrap_at`), then only its *changes* are kept ([`counter`]). A change lies
+//! between the read that still showed the old value and the read that showed the new one, and no earlier than one
+//! update period before the latter. Sensors renew themselves on a grid, which all those spans together tell to a few
+//! milliseconds ([`grid`]); where there is none, the middle of the span is taken and half its length is the timing error
+//! `h`. Between two changes the energy lies as their neighbours tell ([`shape`]): at one jump of the load where that
+//! explains all three steps (and their times are known well), as the power sensor of the same device tells where a step is several of its renewals long
+//! ([`Curve::shaped_by`]), evenly elsewhere. A drop that cannot be a wrap is a reset: windows across it are null.
 //!
-//! **Power.** Trapezoids between the middles of the reads' stamps, so the mean is weighted by time.
+//! **Power.** Trapezoids between the renewals of the sensor, so the mean is weighted by time ([`power`]).
+//!
+//! **Lag.** What happens at `t` shows at `t + lag` ([`SensorTiming`](crate::record::SensorTiming), fitted on recordings of
+//! known work): windows are moved by it.
 //!
 //! **Random standard uncertainty**, independent parts added as squares:
-//! - at an edge at the share `x` of a counter step of `dE` joules: `dE * sqrt(x (1 - x) / 3)`. It is nothing at a
-//!   change, and in the middle `dE / sqrt(12)`: half the update gap times the power over `sqrt(3)`;
-//! - timing of the changes around an edge: `power * h / sqrt(3)`, weighted by nearness;
+//! - at an edge on a jump of `dP` watts: `dP * j`, `j` being the uncertainty of the moment at which the sensor shows an
+//!   edge; away from jumps it fades;
+//! - a jump may have been a ramp: 6 % of the difference to an even spread in a step of one renewal, more in longer ones;
+//! - at the share `x` of an even step that differs by `dE` joules from its neighbours: `dE * sqrt(x (1 - x) / 6)`; of a
+//!   step whose neighbours tell nothing, `dE` being all of it: `dE * sqrt(x (1 - x) / 3)`;
+//! - steps under a steady load wander by the share `w`: `w` times the power times the time to the nearer change;
+//! - a grid that may lie anywhere in a span of `2 h` seconds moves both edges alike: the difference of the powers at the
+//!   edges times `h / sqrt(3)`;
+//! - timing of the changes around an edge, where they lie on no grid: `power * h / sqrt(3)`, weighted by nearness;
 //! - the counter's step: `resolution / sqrt(12)` an edge;
 //! - for power, each trapezoid of length `g` between `p` and `q` watts: `|q - p| g / sqrt(12)` (a step may have
 //!   happened anywhere in it) and `resolution * g / sqrt(12)`;
@@ -22,14 +33,38 @@
 //!   readings within `U` of it (each may be that old);
 //! - an edge beyond the last change or read (at most 1.5 gaps) by `d` seconds: `power * d / sqrt(3)`.
 //!
+//! A window shorter than two renewals, or one whose random uncertainty is more than a quarter of it, is null.
+//!
 //! **Systematic bound**: the sensor's `systematic_relative` times the energy. It is not reduced by repetition and never mixed
 //! with the random part.
+
+use std::sync::Arc;
 
 use crate::record::{Quantity, SampleRecord, SensorInfo};
 use crate::units::{Joules, Nanos, Seconds};
 
+mod counter;
+mod grid;
+mod power;
+mod shape;
+
+use counter::Counted;
+use shape::Doubt;
+
 /// A window needs this many changes of an energy counter inside it to resolve anything.
 pub const MIN_CHANGES: usize = 2;
+/// A window needs the length of this many renewals of a counter: what is shorter may lie inside one step.
+pub const MIN_RENEWALS: f64 = 2.0;
+/// Two clocks never agree to the last digit: so much shorter is not too short.
+const NEARLY: f64 = 0.97;
+/// A random uncertainty above this share of the energy is no measurement.
+const MOST_DOUBT: f64 = 0.25;
+/// The neighbours of a step tell how its energy lies when its own times are known to this share of its length.
+const TOLD_TIMING: f64 = 0.1;
+/// A step of a counter is shaped by power when it holds so many renewals of the power sensor,
+const SHAPED_RENEWALS: f64 = 1.9;
+/// and when the integrated power is the step's energy to this share.
+const SHAPE_AGREES: f64 = 0.3;
 /// Or this many reads of power: the reads around the window say the rest, and their spread is in the uncertainty.
 pub const MIN_READS: usize = 1;
 /// Reads may be missing for this many periods of the sensor.
@@ -150,6 +185,19 @@ pub enum NoEnergy {
         /// Length of the window.
         length: Seconds,
     },
+    /// The number would say nothing.
+    #[error(
+        "the window of {:.3} s cannot be resolved by {sensor}: {:.1} J with a standard uncertainty of {:.1} J",
+        .length.0, .energy.joules.0, .energy.random.0
+    )]
+    Unresolved {
+        /// The sensor.
+        sensor: String,
+        /// What would have been said.
+        energy: Energy,
+        /// Length of the window.
+        length: Seconds,
+    },
 }
 
 fn because(error: Option<&str>) -> String {
@@ -177,6 +225,8 @@ struct Point {
     edge: f64,
     /// Variance gathered on the way.
     gathered: f64,
+    /// Power there, W: what an error of the whole grid's timing costs.
+    power: f64,
 }
 
 /// One sensor's cumulative energy over time.
@@ -191,6 +241,13 @@ pub struct Curve {
     wrap_at: Option<f64>,
     /// How often the sensor renews its value, s; zero where that is not known.
     update: f64,
+    /// What happens is seen so much later, s.
+    lag: f64,
+    doubt: Doubt,
+    /// Half of the span in which the counter's grid may lie, s.
+    grid_half: f64,
+    /// Integrated power of the same device, for steps of the counter that are long.
+    shape: Option<Arc<PowerShape>>,
     knots: Vec<Knot>,
     /// Middles of the good reads.
     reads: Vec<f64>,
@@ -199,6 +256,14 @@ pub struct Curve {
     gap_limit: f64,
     continued: f64,
     last_error: Option<String>,
+}
+
+/// The energy curve of a power sensor.
+#[derive(Debug)]
+struct PowerShape {
+    curve: Curve,
+    /// From the counter's seconds to those of the power's curve.
+    offset: f64,
 }
 
 /// A good read.
@@ -241,28 +306,61 @@ impl Curve {
             return Err(NoEnergy::NoReads { sensor: sensor.name.clone(), error: last_error });
         }
         let update = sensor.update_period_s.map(|period| period.0).filter(|period| *period > 0.0);
-        let (knots, resets) = if counter {
-            counter_knots(&reads, update, sensor.wrap_at)
+        let counted = if counter {
+            Counted::of(&reads, update, sensor.wrap_at)
         } else {
-            (power_knots(&reads, sensor.resolution), Vec::new())
+            Counted::power(power::knots(&reads, sensor.resolution, update.unwrap_or(0.0)), update)
         };
-        let period = sensor.sample_period_s.0.max(update.unwrap_or(0.0));
+        let period = sensor.sample_period_s.0.max(counted.update);
         let step = if counter { sensor.resolution.unwrap_or(0.0) } else { 0.0 };
-        Ok(Self {
+        let mut curve = Self {
             sensor: sensor.name.clone(),
             origin,
             counter,
             step_variance: step * step / 12.0,
             systematic_relative: sensor.systematic_relative,
             wrap_at: sensor.wrap_at.filter(|_| counter),
-            update: update.unwrap_or(0.0),
-            continued: CONTINUED_GAPS * period.max(median_gap(&knots)),
-            knots,
+            update: counted.update,
+            lag: 0.0,
+            doubt: counted.doubt(0.0),
+            grid_half: counted.grid_half,
+            shape: None,
+            continued: CONTINUED_GAPS * period.max(median_gap(&counted.knots)),
+            knots: counted.knots,
             reads: reads.iter().map(|read| read.middle()).collect(),
-            resets,
+            resets: counted.resets,
             gap_limit: (MAX_MISSED_PERIODS * period).max(GAP_FLOOR_S),
             last_error,
-        })
+        };
+        if let Some(timing) = &sensor.timing {
+            curve.set_timing(timing.lag_s, timing.jitter_s);
+        }
+        Ok(curve)
+    }
+
+    /// Takes the sensor to show an edge of the load `lag` late, give or take `jitter` (one standard uncertainty).
+    pub fn set_timing(&mut self, lag: Seconds, jitter: Seconds) {
+        self.lag = lag.0;
+        let grid = self.grid_half * self.grid_half / 3.0;
+        self.doubt.edge_variance = jitter.0 * jitter.0 + grid;
+    }
+
+    /// How often the sensor renews its value; zero where that is not known.
+    #[must_use]
+    pub const fn renewal(&self) -> Seconds {
+        Seconds(self.update)
+    }
+
+    /// Shapes long steps of this counter by the power of the same device.
+    #[must_use]
+    pub fn shaped_by(mut self, power: &Self) -> Self {
+        if self.counter && !power.counter {
+            let offset = self.origin.since(power.origin).0 - power.origin.since(self.origin).0;
+            let curve = power.clone();
+            self.shape =
+                Some(Arc::new(PowerShape { curve, offset: offset + power.lag - self.lag }));
+        }
+        self
     }
 
     /// The energy of a window.
@@ -273,23 +371,35 @@ impl Curve {
         let (from, to) = (self.seconds(window.from), self.seconds(window.to));
         self.check_gaps(from, to)?;
         let energy = self.difference(from, to)?;
+        self.check_resolution(from, to, energy)?;
+        Ok(energy)
+    }
+
+    /// Whether the sensor tells anything of a window.
+    fn check_resolution(&self, from: f64, to: f64, energy: Energy) -> Result<(), NoEnergy> {
+        let length = Seconds(to - from);
         let (found, needed) = if self.counter {
-            (inside(self.knots.iter().map(|knot| knot.at), from, to), MIN_CHANGES)
+            let changes = inside(&self.knots, |knot| knot.at, from, to);
+            if self.update <= 0.0 {
+                (changes, MIN_CHANGES)
+            } else if to - from < NEARLY * MIN_RENEWALS * self.update {
+                (changes.min(MIN_CHANGES - 1), MIN_CHANGES)
+            } else {
+                (changes.max(usize::from(self.is_shaped(from, to))), 1)
+            }
         } else if to - from < self.update {
             // However often it was read, the sensor had no time for a value of this window.
             (0, MIN_READS)
         } else {
-            (inside(self.reads.iter().copied(), from, to), MIN_READS)
+            (inside(&self.reads, |read| *read, from, to), MIN_READS)
         };
         if found < needed {
-            return Err(NoEnergy::TooShort {
-                sensor: self.sensor.clone(),
-                found,
-                needed,
-                length: window.length(),
-            });
+            return Err(NoEnergy::TooShort { sensor: self.sensor.clone(), found, needed, length });
         }
-        Ok(energy)
+        if energy.random.0 > MOST_DOUBT * energy.joules.0.abs() {
+            return Err(NoEnergy::Unresolved { sensor: self.sensor.clone(), energy, length });
+        }
+        Ok(())
     }
 
     /// The curve's difference over a window, however short: for sharing out a known energy, where the
@@ -332,11 +442,13 @@ impl Curve {
     }
 
     fn seconds(&self, at: Nanos) -> f64 {
-        at.since(self.origin).0 - self.origin.since(at).0
+        at.since(self.origin).0 - self.origin.since(at).0 + self.lag
     }
 
     fn check_gaps(&self, from: f64, to: f64) -> Result<(), NoEnergy> {
-        for pair in self.reads.windows(2) {
+        let first = self.reads.partition_point(|read| *read <= from).saturating_sub(1);
+        let last = (self.reads.partition_point(|read| *read < to) + 1).min(self.reads.len());
+        for pair in self.reads.get(first..last).unwrap_or_default().windows(2) {
             let gap = pair[1] - pair[0];
             if gap <= self.gap_limit || pair[1] <= from || pair[0] >= to {
                 continue;
@@ -364,7 +476,10 @@ impl Curve {
         let begin = self.at(from, "at the begin")?;
         let end = self.at(to, "at the end")?;
         let joules = Joules(end.energy - begin.energy);
-        let variance = (end.gathered - begin.gathered).max(0.0) + begin.edge + end.edge;
+        // A grid that lies wrong moves both edges alike.
+        let moved = (end.power - begin.power) * self.grid_half;
+        let variance =
+            (end.gathered - begin.gathered).max(0.0) + begin.edge + end.edge + moved * moved / 3.0;
         Ok(Energy {
             joules,
             random: Joules(variance.sqrt()),
@@ -380,7 +495,7 @@ impl Curve {
         };
         let next = self.knots.partition_point(|knot| knot.at <= at);
         match (next.checked_sub(1).and_then(|index| self.knots.get(index)), self.knots.get(next)) {
-            (Some(before), Some(after)) => Ok(self.between(before, after, at)),
+            (Some(before), Some(after)) => Ok(self.between(next - 1, before, after, at)),
             (None, Some(first)) => {
                 let power = self.slope(0, 1).unwrap_or(first.power);
                 self.beyond(first, at, power).ok_or_else(outside)
@@ -413,6 +528,7 @@ impl Curve {
             energy: end.energy + power * distance,
             edge,
             gathered: end.variance,
+            power,
         })
     }
 
@@ -429,10 +545,9 @@ impl Curve {
         ((high - low) * self.update).powi(2) / 12.0
     }
 
-    fn between(&self, before: &Knot, after: &Knot, at: f64) -> Point {
+    fn between(&self, index: usize, before: &Knot, after: &Knot, at: f64) -> Point {
         let gap = after.at - before.at;
         let x = (at - before.at) / gap;
-        let step = after.energy - before.energy;
         if !self.counter {
             let elapsed = at - before.at;
             let rise = (after.power - before.power) / gap;
@@ -440,21 +555,75 @@ impl Curve {
                 energy: before.energy + before.power * elapsed + 0.5 * rise * elapsed * elapsed,
                 edge: self.staleness(at),
                 gathered: before.variance + (after.variance - before.variance) * x,
+                power: before.power + rise * elapsed,
             };
         }
+        let step = after.energy - before.energy;
+        let part = self
+            .shaped_part(before, after, at)
+            .or_else(|| self.told_part(index, before.timing + after.timing, at))
+            .unwrap_or(shape::Part {
+                energy: step * x,
+                variance: step * step / 12.0,
+                power: step / gap,
+            });
         let timing = (before.timing * (1.0 - x)).hypot(after.timing * x);
         Point {
-            energy: before.energy + step * x,
-            edge: step * step * x * (1.0 - x) / 3.0
-                + (step / gap * timing).powi(2) / 3.0
-                + self.step_variance,
+            energy: before.energy + part.energy,
+            edge: part.variance + (step / gap * timing).powi(2) / 3.0 + self.step_variance,
             gathered: 0.0,
+            power: part.power,
         }
+    }
+
+    /// The part of a step that lies before `at`, as its neighbours tell; none where the steps' own times are so doubtful
+    /// that the neighbours' powers tell nothing.
+    fn told_part(&self, index: usize, timing: f64, at: f64) -> Option<shape::Part> {
+        let step = Counted::step(&self.knots, index)?;
+        (timing <= TOLD_TIMING * (step.to - step.from)).then(|| step.until(at, self.doubt))
+    }
+
+    /// The part of a long step that lies before `at`, as the device's power tells.
+    fn shaped_part(&self, before: &Knot, after: &Knot, at: f64) -> Option<shape::Part> {
+        let shape = self.shape.as_ref()?;
+        let power = &shape.curve;
+        if after.at - before.at < SHAPED_RENEWALS * power.update.max(self.update) {
+            return None;
+        }
+        let on = |at: f64| power.at(at + shape.offset, "").ok();
+        let (begin, now, end) = (on(before.at)?, on(at)?, on(after.at)?);
+        power.check_gaps(before.at + shape.offset, after.at + shape.offset).ok()?;
+        let (step, integral) = (after.energy - before.energy, end.energy - begin.energy);
+        let scale = step / integral;
+        if integral <= 0.0 || (scale - 1.0).abs() > SHAPE_AGREES {
+            return None;
+        }
+        let share = (now.energy - begin.energy) / integral;
+        // The trapezoids before the moment and after it err independently, and their sum is known.
+        let (passed, left) = (now.gathered - begin.gathered, end.gathered - now.gathered);
+        let gathered = passed * (1.0 - share).powi(2) + left * share * share;
+        let scaled = (scale - 1.0) * step * (share * (1.0 - share)).max(0.0).sqrt();
+        let variance = (gathered.max(0.0) + now.edge) * scale * scale + scaled * scaled;
+        Some(shape::Part { energy: step * share, variance, power: now.power * scale })
+    }
+
+    /// Whether both edges of a window lie in steps that power shapes.
+    fn is_shaped(&self, from: f64, to: f64) -> bool {
+        [from, to].iter().all(|at| {
+            let next = self.knots.partition_point(|knot| knot.at <= *at);
+            let before = next.checked_sub(1).and_then(|index| self.knots.get(index));
+            before
+                .zip(self.knots.get(next))
+                .is_some_and(|(before, after)| self.shaped_part(before, after, *at).is_some())
+        })
     }
 }
 
-fn inside(points: impl Iterator<Item = f64>, from: f64, to: f64) -> usize {
-    points.filter(|at| from <= *at && *at <= to).count()
+/// How many of some points in order of time lie in a span.
+fn inside<T>(points: &[T], at: impl Fn(&T) -> f64, from: f64, to: f64) -> usize {
+    let begin = points.partition_point(|point| at(point) < from);
+    let end = points.partition_point(|point| at(point) <= to);
+    end.saturating_sub(begin)
 }
 
 fn good_reads(samples: &[&SampleRecord], origin: Nanos) -> Vec<Read> {
@@ -475,94 +644,6 @@ fn median_gap(knots: &[Knot]) -> f64 {
     let mut gaps: Vec<f64> = knots.windows(2).map(|pair| pair[1].at - pair[0].at).collect();
     gaps.sort_by(f64::total_cmp);
     super::stats::percentile(&gaps, 0.5).unwrap_or(0.0)
-}
-
-/// The changes of a counter, unwrapped, and the spans in which it was reset.
-fn counter_knots(
-    reads: &[Read],
-    update: Option<f64>,
-    wrap_at: Option<f64>,
-) -> (Vec<Knot>, Vec<(f64, f64)>) {
-    let plausible = plausible_power(reads);
-    let mut resets = Vec::new();
-    let mut knots: Vec<Knot> = Vec::new();
-    let mut total = 0.0;
-    if let (Some(first), Some(update)) = (reads.first(), update) {
-        // The first value was renewed at most one update period before it was read.
-        let half = update / 2.0;
-        knots.push(knot(first.middle() - half, 0.0, half));
-    }
-    for pair in reads.windows(2) {
-        let (old, new) = (pair[0], pair[1]);
-        let gap = new.middle() - old.middle();
-        let Some(rise) = rise(old.value, new.value, gap, wrap_at, plausible) else {
-            resets.push((old.middle(), new.middle()));
-            continue;
-        };
-        if rise <= 0.0 {
-            continue;
-        }
-        total += rise;
-        let earliest = update.map_or(old.before, |update| old.before.max(new.before - update));
-        let at = earliest.midpoint(new.after);
-        let timing = (new.after - earliest) / 2.0;
-        match knots.last_mut() {
-            // Two changes within the error of their timing: one point.
-            Some(last) if at <= last.at => last.energy = total,
-            _ => knots.push(knot(at, total, timing)),
-        }
-    }
-    (knots, resets)
-}
-
-const fn knot(at: f64, energy: f64, timing: f64) -> Knot {
-    Knot { at, energy, timing, power: 0.0, variance: 0.0 }
-}
-
-/// Highest power between reads where the counter rose; none where it never did.
-fn plausible_power(reads: &[Read]) -> Option<f64> {
-    reads
-        .windows(2)
-        .filter(|pair| pair[1].value > pair[0].value && pair[1].middle() > pair[0].middle())
-        .map(|pair| (pair[1].value - pair[0].value) / (pair[1].middle() - pair[0].middle()))
-        .max_by(f64::total_cmp)
-}
-
-/// How much a counter counted between two reads; none when it was reset.
-///
-/// A drop is a wrap if the rise it then stands for needs at most ten times the highest power seen
-/// between other reads (or, with no other, less than half the counter's range).
-fn rise(old: f64, new: f64, gap: f64, wrap_at: Option<f64>, plausible: Option<f64>) -> Option<f64> {
-    if new >= old {
-        return Some(new - old);
-    }
-    let range = wrap_at?;
-    let wrapped = range - old + new;
-    let likely = match plausible {
-        Some(power) => wrapped <= 10.0 * power * gap,
-        None => wrapped < range / 2.0,
-    };
-    (wrapped >= 0.0 && likely).then_some(wrapped)
-}
-
-fn power_knots(reads: &[Read], resolution: Option<f64>) -> Vec<Knot> {
-    let mut knots: Vec<Knot> = Vec::with_capacity(reads.len());
-    for read in reads {
-        let (at, power) = (read.middle(), read.value);
-        let (energy, variance) = match knots.last() {
-            None => (0.0, 0.0),
-            Some(last) if at <= last.at => continue,
-            Some(last) => {
-                let gap = at - last.at;
-                let shape = ((power - last.power) * gap).powi(2) / 12.0;
-                let step = (resolution.unwrap_or(0.0) * gap).powi(2) / 12.0;
-                let energy = last.energy + last.power.midpoint(power) * gap;
-                (energy, last.variance + shape + step)
-            }
-        };
-        knots.push(Knot { at, energy, timing: (read.after - read.before) / 2.0, power, variance });
-    }
-    knots
 }
 
 #[cfg(test)]

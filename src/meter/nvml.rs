@@ -429,14 +429,22 @@ impl Generation {
     }
 }
 
-/// Bound of the gain error of a board of which only the product name is known, as a share, and who says so.
+/// Bound of the gain error of a GPU's sensors by its product name alone, as a share, and who says so: for recordings made
+/// elsewhere.
 #[must_use]
-pub fn bound_of(name: &str) -> (f64, String) {
-    let architecture = ["A100", "A30", "A800"]
+pub fn bound_of(product: &str) -> (f64, String) {
+    use DeviceArchitecture::{Ada, Ampere, Turing, Volta};
+    const WORDS: [(DeviceArchitecture, &[&str]); 4] = [
+        (Ampere, &["A100", "A30", "A800", "A10", "A40", "A16", "A2", "A4000", "A5000", "A6000"]),
+        (Ada, &["L4", "L40", "L40S", "4090", "4080", "4070", "4060"]),
+        (Turing, &["T4", "2080", "2070", "2060"]),
+        (Volta, &["V100", "P100", "P40", "P4"]),
+    ];
+    let architecture = WORDS
         .iter()
-        .any(|model| has_word(name, model))
-        .then_some(DeviceArchitecture::Ampere);
-    let generation = Generation::of(architecture.as_ref(), name);
+        .find(|(_, words)| words.iter().any(|word| has_word(product, word)))
+        .map(|(architecture, _)| architecture);
+    let generation = Generation::of(architecture, product);
     (generation.relative, generation.source.to_owned())
 }
 

@@ -24,6 +24,7 @@ mod openai_live;
 mod openai_streams;
 mod protocol_findings;
 mod protocol_run;
+mod recorded_windows;
 mod reference;
 mod report_files;
 mod report_findings;

@@ -118,7 +118,7 @@ pub(crate) const ROOMS: &[Room] = &[
     },
     Room {
         name: "analysis",
-        may: &["record", "units", "carbon", "error"],
+        may: &["trace", "record", "units", "carbon", "error"],
         never: "run, backend, meter, clock, tokio, fs, network",
         banned: NO_IO,
     },

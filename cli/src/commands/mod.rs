@@ -13,6 +13,7 @@ pub(crate) mod run;
 pub(crate) mod schema;
 pub(crate) mod show;
 pub(crate) mod validate;
+pub(crate) mod windows;
 
 use ai_energy_benchmarks::registry::Registry;
 

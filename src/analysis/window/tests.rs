@@ -66,10 +66,9 @@ fn a_steady_hundred_watts_is_a_hundred_joules_a_second() {
     let info = sensor(Quantity::EnergyCounter, Some(0.1), 0.02);
     let curve = Curve::build(&info, &samples).unwrap();
     let energy = curve.energy(window(1033, 4033)).unwrap();
-    assert!((energy.joules.0 - 300.0).abs() < 1.0, "{energy:?}");
-    assert!((energy.joules.0 - 300.0).abs() <= 2.0 * energy.random.0);
-    // Two edges of at most half a step of 10 J over sqrt(3) each.
-    assert!(energy.random.0 > 0.5 && energy.random.0 < 5.0, "{energy:?}");
+    assert!((energy.joules.0 - 300.0).abs() < 0.01, "{energy:?}");
+    // Where the load is steady it does not matter when the counter stepped: what is left is the width of its step.
+    assert!(energy.random.0 > 0.0 && energy.random.0 < 0.01, "{energy:?}");
     assert!((energy.systematic.unwrap().0 - 15.0).abs() < 0.1);
 }
 
