@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -19,6 +19,8 @@ use crate::units::{Nanos, Seconds};
 const GRACE: Seconds = Seconds(0.5);
 /// Between looks whether it has ended.
 const LOOK: Seconds = Seconds(0.01);
+/// A program that has ended is waited for so long to have said why.
+const LAST_WORDS: Seconds = Seconds(0.5);
 /// So much of its standard error is kept, in bytes.
 const KEPT: usize = 2000;
 /// Longest line of a program, in bytes: more is not a reading.
@@ -67,12 +69,19 @@ impl Lender for Lent {
             .spawn()
             .map_err(|cause| MeterError::new(format!("{program} does not start: {cause}")))?;
         let errors = Arc::new(Mutex::new(String::new()));
+        // Closed when all of its errors are read.
+        let (reading, all_read) = mpsc::channel::<()>();
         if let Some(stderr) = child.stderr.take() {
             let errors = Arc::clone(&errors);
-            drop(super::spawn_thread("meter-errors", move || keep_errors(stderr, &errors)));
+            drop(super::spawn_thread("meter-errors", move || {
+                keep_errors(stderr, &errors);
+                drop(reading);
+            }));
         }
         if let Some(stdout) = child.stdout.take() {
-            drop(super::spawn_thread("meter-lines", move || hand_over(stdout, &errors, told)));
+            drop(super::spawn_thread("meter-lines", move || {
+                hand_over(stdout, &errors, &all_read, told);
+            }));
         }
         Ok(Box::new(Started(child)))
     }
@@ -131,6 +140,7 @@ fn keep_errors(stderr: impl Read, errors: &Mutex<String>) {
 fn hand_over(
     stdout: impl Read,
     errors: &Mutex<String>,
+    all_read: &mpsc::Receiver<()>,
     mut told: Box<dyn FnMut(Nanos, Told) + Send>,
 ) {
     let mut stdout = BufReader::new(stdout);
@@ -140,6 +150,8 @@ fn hand_over(
         told(clock::now(), Told::Line(text));
         line.clear();
     }
+    // What it said last is often why; a grandchild may keep the pipe open for ever.
+    let _ = all_read.recv_timeout(LAST_WORDS.into());
     let errors = errors.lock().unwrap_or_else(PoisonError::into_inner).trim().to_owned();
     let why = if errors.is_empty() { String::new() } else { format!(": {errors}") };
     told(clock::now(), Told::Ended(format!("the program has ended{why}")));

@@ -7,6 +7,8 @@ use super::{Knot, Read};
 
 /// Brackets as narrow as this share of a period say where on the grid a change is.
 const NARROW: f64 = 0.7;
+/// How irregular a grid may be, in periods; the most regular one that holds is taken.
+const SLACKS: [f64; 4] = [0.0, 0.05, 0.1, 0.15];
 /// Steps whose neighbours differ by less than this are taken as one load, to see how they wander.
 const STEADY: f64 = 0.2;
 /// Standard deviation of the median-based spread of a normal distribution.
@@ -59,7 +61,9 @@ impl Counted {
             .map(Change::bracket)
             .filter(|(from, to)| period.is_some_and(|period| to - from < NARROW * period))
             .collect();
-        let grid = period.and_then(|period| Grid::fit(&narrow, period));
+        let grid = period.and_then(|period| {
+            SLACKS.iter().find_map(|slack| Grid::fit(&narrow, period, slack * period))
+        });
         let update = grid.as_ref().map_or(period.unwrap_or(0.0), Grid::period);
         let (knots, grid_half) = knots(reads.first(), &changes, update, grid.as_ref());
         let wander = wander(&knots);
@@ -172,7 +176,7 @@ fn knots(
         let (at, timing) = match renewal {
             Some(renewal) => {
                 grid_half = grid_half.max(renewal.half);
-                (renewal.at, 0.0)
+                (renewal.at, renewal.slack)
             }
             None => (bracket.0.midpoint(bracket.1), (bracket.1 - bracket.0) / 2.0),
         };

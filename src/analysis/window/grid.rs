@@ -26,6 +26,8 @@ pub(super) type Bracket = (f64, f64);
 #[derive(Debug, Clone)]
 pub(super) struct Grid {
     period: f64,
+    /// How far a single renewal may be off, s.
+    slack: f64,
     stretches: Vec<Stretch>,
 }
 
@@ -39,18 +41,23 @@ struct Stretch {
     half: f64,
 }
 
-/// A renewal with half of the span in which it lies.
+/// A renewal.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Renewal {
     pub at: f64,
+    /// How far the whole grid may be off.
     pub half: f64,
+    /// How far this renewal may be off the grid.
+    pub slack: f64,
 }
 
 impl Grid {
-    /// The grid that passes through these brackets, in order of time, each much narrower than `period`; none if the sensor
-    /// does not keep one.
-    pub(super) fn fit(brackets: &[Bracket], period: f64) -> Option<Self> {
-        let parts = split(brackets);
+    /// The grid that passes through these brackets, in order of time, each much narrower than `period`, when renewals may be
+    /// off it by `slack`; none if the sensor does not keep one.
+    pub(super) fn fit(brackets: &[Bracket], period: f64, slack: f64) -> Option<Self> {
+        let widened: Vec<Bracket> =
+            brackets.iter().map(|(from, to)| (from - slack, to + slack)).collect();
+        let parts = split(&widened);
         let longest = parts.iter().max_by_key(|part| part.len())?;
         if longest.len() < FEWEST_FOR_PERIOD {
             return None;
@@ -65,7 +72,7 @@ impl Grid {
             .sum();
         #[expect(clippy::cast_precision_loss, reason = "a share of a count")]
         let share = explained as f64 / brackets.len() as f64;
-        (share >= EXPLAINED).then_some(Self { period, stretches })
+        (share >= EXPLAINED).then_some(Self { period, slack, stretches })
     }
 
     /// How often the sensor renews its value, s.
@@ -82,8 +89,12 @@ impl Grid {
         if half > self.period / 4.0 {
             return None;
         }
-        let at = near.phase + ((to + half - near.phase) / self.period).floor() * self.period;
-        (at >= from - half).then_some(Renewal { at, half })
+        let doubt = half + self.slack;
+        let at = near.phase + ((to + doubt - near.phase) / self.period).floor() * self.period;
+        (at >= from - doubt).then(|| {
+            let at = if self.slack > 0.0 { at.clamp(from, to) } else { at };
+            Renewal { at, half, slack: self.slack }
+        })
     }
 }
 
@@ -208,7 +219,7 @@ mod tests {
                 now += step;
                 reads.push(now);
             }
-            let grid = Grid::fit(&seen(phase, period, 200, &reads), 0.1).unwrap();
+            let grid = Grid::fit(&seen(phase, period, 200, &reads), 0.1, 0.0).unwrap();
             for k in [3_u32, 60, 140] {
                 let truth = phase + f64::from(k) * period;
                 if truth + 0.02 > *reads.last().unwrap() { continue; }
@@ -228,8 +239,8 @@ mod tests {
                 (at, at + 0.004)
             })
             .collect();
-        assert!(Grid::fit(&brackets, 0.1).is_none());
-        assert!(Grid::fit(&brackets[..3], 0.1).is_none());
-        assert!(Grid::fit(&[], 0.1).is_none());
+        assert!(Grid::fit(&brackets, 0.1, 0.015).is_none());
+        assert!(Grid::fit(&brackets[..3], 0.1, 0.0).is_none());
+        assert!(Grid::fit(&[], 0.1, 0.0).is_none());
     }
 }
