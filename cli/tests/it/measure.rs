@@ -14,6 +14,11 @@ fn run_folder(base: &Path) -> PathBuf {
     only(&only(&only(&base.join("results"))))
 }
 
+#[expect(clippy::disallowed_methods, reason = "a test waits for a command to be under way")]
+fn wait(ms: u64) {
+    std::thread::sleep(std::time::Duration::from_millis(ms));
+}
+
 #[test]
 fn a_command_keeps_its_output_and_its_exit_code() {
     let folder = tempfile::tempdir().unwrap();
@@ -74,7 +79,7 @@ fn a_killed_measurement_leaves_records_that_can_be_shown() {
         .spawn()
         .unwrap();
     // The lines reach the disk at least once a second.
-    std::thread::sleep(std::time::Duration::from_millis(2500));
+    wait(2500);
     child.kill().unwrap();
     child.wait().unwrap();
     let shown = program(folder.path()).arg("show").arg(run_folder(folder.path())).output().unwrap();
@@ -90,7 +95,7 @@ fn ctrl_c_ends_the_command_and_reports_it() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    std::thread::sleep(std::time::Duration::from_millis(1500));
+    wait(1500);
     let pid = child.id().to_string();
     assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
     let output = child.wait_with_output().unwrap();
