@@ -88,6 +88,8 @@ mod tests {
         assert_eq!(metrics.cpu_tdp_w, Some(65.0));
         assert_eq!(gpus.unwrap(), ["0", "GPU-1"]);
         assert!(!settings(&[], Some("none")).unwrap().0.gpu);
-        assert!(checked(MetricsConfig { pue: 0.5, ..MetricsConfig::default() }).is_err());
+        assert!(
+            checked(MetricsConfig { sample_period_s: 0.0, ..MetricsConfig::default() }).is_err()
+        );
     }
 }

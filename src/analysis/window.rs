@@ -3,15 +3,15 @@
 //! A sensor's reads become a curve of cumulative energy `E(t)`, and the energy of a window is
 //! `E(to) - E(from)`. All windows share the curve, so adjacent ones add up exactly.
 //!
-//! **Energy counters.** The counter is unwrapped (`wrap_at`), then only its *changes* are kept ([`counter`]). A change lies
+//! **Energy counters.** The counter is unwrapped (`wrap_at`), then only its *changes* are kept (`counter`). A change lies
 //! between the read that still showed the old value and the read that showed the new one, and no earlier than one
 //! update period before the latter. Sensors renew themselves on a grid, which all those spans together tell to a few
-//! milliseconds ([`grid`]); where there is none, the middle of the span is taken and half its length is the timing error
-//! `h`. Between two changes the energy lies as their neighbours tell ([`shape`]): at one jump of the load where that
+//! milliseconds (`grid`); where there is none, the middle of the span is taken and half its length is the timing error
+//! `h`. Between two changes the energy lies as their neighbours tell (`shape`): at one jump of the load where that
 //! explains all three steps (and their times are known well), as the power sensor of the same device tells where a step is several of its renewals long
 //! ([`Curve::shaped_by`]), evenly elsewhere. A drop that cannot be a wrap is a reset: windows across it are null.
 //!
-//! **Power.** Trapezoids between the renewals of the sensor, so the mean is weighted by time ([`power`]).
+//! **Power.** Trapezoids between the renewals of the sensor, so the mean is weighted by time (`power`).
 //!
 //! **Lag.** What happens at `t` shows at `t + lag` ([`SensorTiming`](crate::record::SensorTiming), fitted on recordings of
 //! known work): windows are moved by it.

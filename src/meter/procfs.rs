@@ -1,9 +1,15 @@
 //! The few lines of `/proc` that the models need, read and parsed.
 
+use std::cell::RefCell;
 use std::fs;
 use std::path::Path;
 
 use super::MeterError;
+use crate::clock;
+use crate::units::{Nanos, Seconds};
+
+/// Where the running kernel shows itself; anything else is somebody's copy.
+const KERNEL: &str = "/proc";
 
 /// Processor time since boot, in ticks, summed over all logical processors.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -50,14 +56,39 @@ fn read(root: &str, name: &str) -> Result<String, MeterError> {
         .map_err(|cause| MeterError::new(format!("cannot read {}: {cause}", path.display())))
 }
 
+/// What a thread read of the running kernel's `stat` last, and when.
+type LastStat = RefCell<Option<(Nanos, String)>>;
+
+/// Looks at `stat`. To write it the kernel adds up every interrupt of every processor, which costs more than all our other
+/// reads: sensors that are due together share one reading of it.
+fn with_stat<T>(root: &str, parse: impl FnOnce(&str) -> T) -> Result<T, MeterError> {
+    const SHARED: Seconds = Seconds(0.002);
+    thread_local! {
+        static LAST: LastStat = const { RefCell::new(None) };
+    }
+    if root != KERNEL {
+        return Ok(parse(&read(root, "stat")?));
+    }
+    LAST.with_borrow_mut(|last| {
+        let now = clock::now();
+        let (at, text) = match last.take() {
+            Some((at, text)) if now.since(at) < SHARED => (at, text),
+            _ => (now, read(root, "stat")?),
+        };
+        let parsed = parse(&text);
+        *last = Some((at, text));
+        Ok(parsed)
+    })
+}
+
 pub(super) fn cpu_ticks(root: &str) -> Result<CpuTicks, MeterError> {
-    parse_stat(&read(root, "stat")?)
+    with_stat(root, parse_stat)?
         .ok_or_else(|| MeterError::new(format!("{root}/stat has no line of processor times")))
 }
 
 /// Seconds of processor time that programs have used since boot, on all logical processors together.
 pub(super) fn machine_time(root: &str) -> Result<f64, MeterError> {
-    parse_busy(&read(root, "stat")?)
+    with_stat(root, parse_busy)?
         .map(seconds)
         .ok_or_else(|| MeterError::new(format!("{root}/stat has no line of processor times")))
 }

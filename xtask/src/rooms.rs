@@ -545,7 +545,7 @@ mod tests {
         assert_eq!(
             told,
             [
-                "src/analysis/window.rs:3: analysis may not import meter (row analysis: may import record, \
+                "src/analysis/window.rs:3: analysis may not import meter (row analysis: may import trace, record, \
               units, carbon, error; never run, backend, meter, clock, tokio, fs, network)"
             ]
         );
