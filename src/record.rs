@@ -35,6 +35,16 @@ pub use scope::{CpuScope, Whose};
 /// Version of every format in this file; a reader refuses a newer major.
 pub const RECORD_VERSION: u32 = 1;
 
+/// Bytes as records write them: two hexadecimal digits each.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
 /// File names inside a run folder.
 pub mod files {
     /// Who ran what where: [`super::Manifest`].

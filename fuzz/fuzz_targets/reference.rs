@@ -7,19 +7,10 @@ use ai_energy_benchmarks::config::component::reference::{ReferenceConfig, Refere
 use ai_energy_benchmarks::meter::reference;
 use libfuzzer_sys::fuzz_target;
 
-const FORMATS: [ReferenceFormat; 6] = [
-    ReferenceFormat::Auto,
-    ReferenceFormat::PowerCsv,
-    ReferenceFormat::Ptdaemon,
-    ReferenceFormat::Redfish,
-    ReferenceFormat::Ipmi,
-    ReferenceFormat::SmartPlug,
-];
-
 fuzz_target!(|input: &[u8]| {
     let Some((form, bytes)) = input.split_first() else { return };
     let config = ReferenceConfig {
-        format: FORMATS[usize::from(*form) % FORMATS.len()],
+        format: ReferenceFormat::ALL[usize::from(*form) % ReferenceFormat::ALL.len()],
         utc_offset_hours: Some(1.0),
         ..ReferenceConfig::default()
     };

@@ -2,6 +2,8 @@
 //!
 //! Gross is what the repetitions of the measurement used, each over its own window; what lies between them is in no figure.
 
+use std::sync::Arc;
+
 use crate::record::{Component, Quantity, RunRecords, SampleRecord, SensorInfo, Source, Whose};
 use crate::units::{Joules, Seconds, Watts};
 
@@ -379,10 +381,10 @@ impl<'a> Metering<'a> {
 
 /// Lets the power sensor of a device tell how the energy of long steps of its counter lies.
 fn shape_counters(channels: &mut [Channel<'_>]) {
-    let powers: Vec<(&SensorInfo, Curve)> = channels
+    let powers: Vec<(&SensorInfo, Arc<Curve>)> = channels
         .iter()
         .filter(|channel| channel.info.quantity == Quantity::Power && channel.info.timing.is_some())
-        .filter_map(|channel| Some((channel.info, channel.curve.as_ref().ok()?.clone())))
+        .filter_map(|channel| Some((channel.info, Arc::new(channel.curve.as_ref().ok()?.clone()))))
         .collect();
     for channel in channels.iter_mut() {
         let power = powers.iter().find(|(info, _)| {
@@ -390,11 +392,8 @@ fn shape_counters(channels: &mut [Channel<'_>]) {
                 && info.device == channel.info.device
                 && info.component == channel.info.component
         });
-        if let Some((_, power)) = power
-            && channel.info.quantity == Quantity::EnergyCounter
-            && let Ok(curve) = &channel.curve
-        {
-            channel.curve = Ok(curve.clone().shaped_by(power));
+        if let (Some((_, power)), Ok(curve)) = (power, &mut channel.curve) {
+            curve.shape_by(power);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The energy of every marked interval of a recording.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -61,23 +62,29 @@ pub struct Marked {
 /// # Errors
 /// When the recording has no counter and no power to integrate.
 pub fn measure(trace: &Trace, intervals: &[Interval], timing: Timing) -> Result<Marked, NoEnergy> {
-    let curve = curve(trace)?;
-    let known = curve.1.clone().filter(|_| timing != Timing::None);
-    let mut curve = curve.0;
+    let (mut curve, known) = curve(trace)?;
+    let known = known.filter(|_| timing != Timing::None);
     if timing == Timing::None {
         curve.set_timing(Seconds::ZERO, Seconds::ZERO);
     }
-    let renewal = curve.renewal();
     let jitter = known.as_ref().map(|known| known.jitter_s);
-    let fitted =
-        (timing == Timing::Auto).then(|| fitted(&curve, renewal, jitter, intervals)).flatten();
+    let fitted = (timing == Timing::Auto).then(|| fitted(&curve, jitter, intervals)).flatten();
     let mut each = fitted.iter().flat_map(|fitted| &fitted.of_each);
+    // The same curve, with the lag of whichever fit is asked for.
+    let mut refitted = curve.clone();
     let energies = intervals
         .iter()
-        .map(|interval| one(&curve, interval, interval.work.and_then(|_| each.next())))
+        .map(|interval| {
+            let window = Window { from: interval.from, to: interval.to };
+            let energy = match interval.work.and_then(|_| each.next()) {
+                None => curve.energy(window),
+                Some(fit) => with_fit(&curve, &mut refitted, fit, window),
+            };
+            MarkedEnergy::of(interval, energy)
+        })
         .collect();
     let fitted = fitted.map(|fitted| fitted.mean);
-    Ok(Marked { energies, fitted, known, renewal })
+    Ok(Marked { energies, fitted, known, renewal: curve.renewal() })
 }
 
 /// The counter's curve, or where nobody read one, the power's.
@@ -87,7 +94,10 @@ fn curve(trace: &Trace) -> Result<(Curve, Option<SensorTiming>), NoEnergy> {
         Ok::<_, NoEnergy>((Curve::build(info, trace.of(sensor))?, info.timing.clone()))
     };
     match (of(COUNTER), of(INSTANT)) {
-        (Ok((counter, timing)), Ok((power, _))) => Ok((counter.shaped_by(&power), timing)),
+        (Ok((mut counter, timing)), Ok((power, _))) => {
+            counter.shape_by(&Arc::new(power));
+            Ok((counter, timing))
+        }
         (Ok(counter), Err(_)) => Ok(counter),
         (Err(_), Ok(power)) => Ok(power),
         (Err(reason), Err(_)) => Err(reason),
@@ -95,12 +105,7 @@ fn curve(trace: &Trace) -> Result<(Curve, Option<SensorTiming>), NoEnergy> {
 }
 
 /// Fits by bursts of one name: other names are other work.
-fn fitted(
-    curve: &Curve,
-    renewal: Seconds,
-    jitter: Option<Seconds>,
-    intervals: &[Interval],
-) -> Option<Fitted> {
+fn fitted(curve: &Curve, jitter: Option<Seconds>, intervals: &[Interval]) -> Option<Fitted> {
     let mut names: BTreeMap<&str, Vec<Work>> = BTreeMap::new();
     for interval in intervals {
         if let Some(amount) = interval.work {
@@ -111,43 +116,39 @@ fn fitted(
     // With several kinds of work there is no one unit to compare.
     let mut kinds = names.into_values();
     match (kinds.next(), kinds.next()) {
-        (Some(works), None) => known_work::fit(curve, renewal, jitter, &works),
+        (Some(works), None) => known_work::fit(curve, jitter, &works),
         _ => None,
     }
 }
 
-fn one(curve: &Curve, interval: &Interval, fitted: Option<&Fit>) -> MarkedEnergy {
-    let window = Window { from: interval.from, to: interval.to };
-    let energy = match fitted {
-        None => curve.energy(window),
-        Some(fit) => with_fit(curve, fit, window),
-    };
-    let (joules, random, systematic, reason) = match energy {
-        Ok(energy) => (
-            Some(energy.joules.0),
-            Some(energy.random.0),
-            energy.systematic.map(|bound| bound.0),
-            None,
-        ),
-        Err(reason) => (None, None, None, Some(reason.to_string())),
-    };
-    MarkedEnergy {
-        name: interval.name.clone(),
-        index: interval.index,
-        t0_ns: interval.from,
-        t1_ns: interval.to,
-        joules,
-        uncertainty_joules: random,
-        systematic_joules: systematic,
-        reason,
+impl MarkedEnergy {
+    fn of(interval: &Interval, energy: Result<Energy, NoEnergy>) -> Self {
+        let (energy, reason) = match energy {
+            Ok(energy) => (Some(energy), None),
+            Err(reason) => (None, Some(reason.to_string())),
+        };
+        Self {
+            name: interval.name.clone(),
+            index: interval.index,
+            t0_ns: interval.from,
+            t1_ns: interval.to,
+            joules: energy.map(|energy| energy.joules.0),
+            uncertainty_joules: energy.map(|energy| energy.random.0),
+            systematic_joules: energy.and_then(|energy| Some(energy.systematic?.0)),
+            reason,
+        }
     }
 }
 
 /// The energy with a fitted lag. What it differs from that with the lag known beforehand is not random: it joins the
 /// bound.
-fn with_fit(curve: &Curve, fit: &Fit, window: Window) -> Result<Energy, NoEnergy> {
+fn with_fit(
+    curve: &Curve,
+    fitted: &mut Curve,
+    fit: &Fit,
+    window: Window,
+) -> Result<Energy, NoEnergy> {
     let beforehand = curve.share(window);
-    let mut fitted = curve.clone();
     fitted.set_timing(fit.timing.lag_s, fit.timing.jitter_s);
     let energy = fitted.energy(window)?;
     let moved = beforehand.map_or(0.0, |joules| (joules - energy.joules).0.abs());

@@ -3,15 +3,14 @@
 //! Where the same work was done for different lengths of time and the recording says how much of it, one joule a unit of
 //! work has to come out whatever the length: a window that misses the lag of the sensor makes short bursts look cheap. The
 //! lag that makes them agree with the longest is the fit, and what bursts of the same work then still differ by, beyond what
-//! their edges explain, is stated with them. A burst is
-//! never judged by a fit that saw it: the bursts of each length are dealt to two halves, and each half is measured with
-//! what was fitted on the other.
+//! their edges explain, is stated with them. A burst is never judged by a fit that saw it: the bursts of each length are
+//! dealt to two halves, and each half is measured with what was fitted on the other.
 //!
 //! Limit: the fit cannot tell a slow sensor from work that really costs more when it is short (a GPU that runs into its
 //! power cap after a second does the same work for less). So what moves with the lag is part of the systematic bound.
 
 use super::stats;
-use super::window::{Curve, Energy, Window};
+use super::window::{Curve, Energy, MIN_RENEWALS, Window};
 use crate::record::SensorTiming;
 use crate::units::Seconds;
 
@@ -22,8 +21,6 @@ const LAG_STEP: f64 = 0.0005;
 const JITTERS: (f64, f64) = (0.0005, 0.03);
 /// Equal work is never taken to differ by more, relative.
 const MOST_REPEATS: f64 = 0.1;
-/// Halvings of a range until its middle is the answer.
-const HALVINGS: u32 = 30;
 /// Bursts whose lengths differ by less than this factor are of one length.
 const SAME_LENGTH: f64 = 1.25;
 /// The reference: bursts at least so many times the sensor's renewal period.
@@ -70,15 +67,10 @@ struct Burst {
 /// Fits the timing of a counter by bursts of known work; `jitter` is the uncertainty of an edge where it is known of the
 /// sensor, elsewhere it is fitted too. None where the recording does not have enough lengths of known work.
 #[must_use]
-pub fn fit(
-    curve: &Curve,
-    renewal: Seconds,
-    jitter: Option<Seconds>,
-    works: &[Work],
-) -> Option<Fitted> {
+pub fn fit(curve: &Curve, jitter: Option<Seconds>, works: &[Work]) -> Option<Fitted> {
     let bursts = deal(works);
-    let one = fit_half(curve, renewal, jitter, &bursts, true)?;
-    let other = fit_half(curve, renewal, jitter, &bursts, false)?;
+    let one = fit_half(curve, jitter, &bursts, true)?;
+    let other = fit_half(curve, jitter, &bursts, false)?;
     let of_each =
         bursts.iter().map(|burst| if burst.half { other.clone() } else { one.clone() }).collect();
     let middle = |a: Seconds, b: Seconds| Seconds(a.0.midpoint(b.0));
@@ -119,14 +111,9 @@ fn length(work: &Work) -> f64 {
     work.window.length().0
 }
 
-fn fit_half(
-    curve: &Curve,
-    renewal: Seconds,
-    known: Option<Seconds>,
-    bursts: &[Burst],
-    half: bool,
-) -> Option<Fit> {
-    let resolved = |burst: &&Burst| length(&burst.work) >= 2.0 * renewal.0;
+fn fit_half(curve: &Curve, known: Option<Seconds>, bursts: &[Burst], half: bool) -> Option<Fit> {
+    let renewal = curve.renewal();
+    let resolved = |burst: &&Burst| length(&burst.work) >= MIN_RENEWALS * renewal.0;
     let seen: Vec<&Burst> =
         bursts.iter().filter(|burst| burst.half == half).filter(resolved).collect();
     let reference = seen.iter().map(|burst| burst.class).max()?;
@@ -135,7 +122,6 @@ fn fit_half(
         return None;
     }
     let mut classes: Vec<usize> = seen.iter().map(|burst| burst.class).collect();
-    classes.dedup();
     classes.sort_unstable();
     classes.dedup();
     if classes.len() <= FEWEST_LENGTHS {
@@ -207,19 +193,16 @@ fn jitter(
     classes: &[usize],
     reference: usize,
 ) -> Option<Seconds> {
-    let (mut low, mut high) = JITTERS;
-    for _ in 0..HALVINGS {
-        let middle = low.midpoint(high);
-        curve.set_timing(Seconds(lag), Seconds(middle));
-        let all = deviations(curve, seen, reference)?;
-        let squares: Vec<f64> = classes.iter().flat_map(|class| scores(&all, *class)).collect();
-        if stats::mean(&squares)? > 1.0 {
-            low = middle;
-        } else {
-            high = middle;
-        }
-    }
-    Some(Seconds(low.midpoint(high)))
+    let mut known = true;
+    let jitter = stats::bisect(JITTERS, |jitter| {
+        curve.set_timing(Seconds(lag), Seconds(jitter));
+        let squares = deviations(curve, seen, reference)
+            .map(|all| classes.iter().flat_map(|class| scores(&all, *class)).collect::<Vec<f64>>());
+        let mean = squares.and_then(|squares| stats::mean(&squares));
+        known &= mean.is_some();
+        mean.is_some_and(|mean| mean > 1.0)
+    });
+    known.then_some(Seconds(jitter))
 }
 
 /// Squared deviations of the bursts of a length from their mean, in uncertainties; freedom lost to the mean is given back.
@@ -236,16 +219,9 @@ fn scores(all: &[(usize, f64, f64)], class: usize) -> Vec<f64> {
 /// The share by which bursts of equal work have to differ, beside their edges, for their distances from the reference to be
 /// what is stated.
 fn repeats(all: &[(usize, f64, f64)]) -> f64 {
-    let (mut low, mut high) = (0.0_f64, MOST_REPEATS);
-    for _ in 0..HALVINGS {
-        let middle = low.midpoint(high);
+    stats::bisect((0.0, MOST_REPEATS), |repeats| {
         let squares: Vec<f64> =
-            all.iter().map(|(_, d, u)| d * d / (u * u + middle * middle)).collect();
-        if stats::mean(&squares).is_some_and(|mean| mean > 1.0) {
-            low = middle;
-        } else {
-            high = middle;
-        }
-    }
-    low.midpoint(high)
+            all.iter().map(|(_, d, u)| d * d / (u * u + repeats * repeats)).collect();
+        stats::mean(&squares).is_some_and(|mean| mean > 1.0)
+    })
 }

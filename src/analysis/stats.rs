@@ -89,6 +89,20 @@ pub fn std_dev(values: &[f64]) -> Option<f64> {
     Some((squares / (values.len() - 1) as f64).sqrt())
 }
 
+/// Where something that grows over a range stops being too low, to a billionth of the range.
+pub fn bisect((mut low, mut high): (f64, f64), mut is_too_low: impl FnMut(f64) -> bool) -> f64 {
+    const HALVINGS: u32 = 30;
+    for _ in 0..HALVINGS {
+        let middle = low.midpoint(high);
+        if is_too_low(middle) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    low.midpoint(high)
+}
+
 /// Quantile `q` (0 to 1) of a sorted sample, linear between ranks; none of nothing.
 #[must_use]
 pub fn percentile(sorted: &[f64], q: f64) -> Option<f64> {

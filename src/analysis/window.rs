@@ -9,7 +9,7 @@
 //! milliseconds (`grid`); where there is none, the middle of the span is taken and half its length is the timing error
 //! `h`. Between two changes the energy lies as their neighbours tell (`shape`): at one jump of the load where that
 //! explains all three steps (and their times are known well), as the power sensor of the same device tells where a step is several of its renewals long
-//! ([`Curve::shaped_by`]), evenly elsewhere. A drop that cannot be a wrap is a reset: windows across it are null.
+//! ([`Curve::shape_by`]), evenly elsewhere. A drop that cannot be a wrap is a reset: windows across it are null.
 //!
 //! **Power.** Trapezoids between the renewals of the sensor, so the mean is weighted by time (`power`).
 //!
@@ -21,7 +21,7 @@
 //!   edge; away from jumps it fades;
 //! - a jump may have been a ramp: 6 % of the difference to an even spread in a step of one renewal, more in longer ones;
 //! - at the share `x` of an even step that differs by `dE` joules from its neighbours: `dE * sqrt(x (1 - x) / 6)`; of a
-//!   step whose neighbours tell nothing, `dE` being all of it: `dE * sqrt(x (1 - x) / 3)`;
+//!   step whose neighbours tell nothing, `dE` being all of it, wherever in it: `dE / sqrt(12)`;
 //! - steps under a steady load wander by the share `w`: `w` times the power times the time to the nearer change;
 //! - a grid that may lie anywhere in a span of `2 h` seconds moves both edges alike: the difference of the powers at the
 //!   edges times `h / sqrt(3)`;
@@ -247,7 +247,7 @@ pub struct Curve {
     /// Half of the span in which the counter's grid may lie, s.
     grid_half: f64,
     /// Integrated power of the same device, for steps of the counter that are long.
-    shape: Option<Arc<PowerShape>>,
+    shape: Option<Arc<Self>>,
     knots: Vec<Knot>,
     /// Middles of the good reads.
     reads: Vec<f64>,
@@ -256,14 +256,6 @@ pub struct Curve {
     gap_limit: f64,
     continued: f64,
     last_error: Option<String>,
-}
-
-/// The energy curve of a power sensor.
-#[derive(Debug)]
-struct PowerShape {
-    curve: Curve,
-    /// From the counter's seconds to those of the power's curve.
-    offset: f64,
 }
 
 /// A good read.
@@ -322,7 +314,7 @@ impl Curve {
             wrap_at: sensor.wrap_at.filter(|_| counter),
             update: counted.update,
             lag: 0.0,
-            doubt: counted.doubt(0.0),
+            doubt: counted.doubt(),
             grid_half: counted.grid_half,
             shape: None,
             continued: CONTINUED_GAPS * period.max(median_gap(&counted.knots)),
@@ -332,15 +324,16 @@ impl Curve {
             gap_limit: (MAX_MISSED_PERIODS * period).max(GAP_FLOOR_S),
             last_error,
         };
-        if let Some(timing) = &sensor.timing {
-            curve.set_timing(timing.lag_s, timing.jitter_s);
-        }
+        let timing = sensor.timing.as_ref().map(|timing| (timing.lag_s, timing.jitter_s));
+        let (lag, jitter) = timing.unwrap_or((Seconds::ZERO, Seconds::ZERO));
+        curve.set_timing(lag, jitter);
         Ok(curve)
     }
 
     /// Takes the sensor to show an edge of the load `lag` late, give or take `jitter` (one standard uncertainty).
     pub fn set_timing(&mut self, lag: Seconds, jitter: Seconds) {
         self.lag = lag.0;
+        // A grid may lie anywhere in its span.
         let grid = self.grid_half * self.grid_half / 3.0;
         self.doubt.edge_variance = jitter.0 * jitter.0 + grid;
     }
@@ -352,15 +345,16 @@ impl Curve {
     }
 
     /// Shapes long steps of this counter by the power of the same device.
-    #[must_use]
-    pub fn shaped_by(mut self, power: &Self) -> Self {
+    pub fn shape_by(&mut self, power: &Arc<Self>) {
         if self.counter && !power.counter {
-            let offset = self.origin.since(power.origin).0 - power.origin.since(self.origin).0;
-            let curve = power.clone();
-            self.shape =
-                Some(Arc::new(PowerShape { curve, offset: offset + power.lag - self.lag }));
+            self.shape = Some(Arc::clone(power));
         }
-        self
+    }
+
+    /// From this curve's seconds to those of another sensor's: origins differ, and what happened shows in each after its
+    /// own lag.
+    fn offset_to(&self, other: &Self) -> f64 {
+        other.seconds(self.origin) - self.lag
     }
 
     /// The energy of a window.
@@ -585,14 +579,14 @@ impl Curve {
 
     /// The part of a long step that lies before `at`, as the device's power tells.
     fn shaped_part(&self, before: &Knot, after: &Knot, at: f64) -> Option<shape::Part> {
-        let shape = self.shape.as_ref()?;
-        let power = &shape.curve;
+        let power = self.shape.as_deref()?;
         if after.at - before.at < SHAPED_RENEWALS * power.update.max(self.update) {
             return None;
         }
-        let on = |at: f64| power.at(at + shape.offset, "").ok();
+        let offset = self.offset_to(power);
+        let on = |at: f64| power.at(at + offset, "").ok();
         let (begin, now, end) = (on(before.at)?, on(at)?, on(after.at)?);
-        power.check_gaps(before.at + shape.offset, after.at + shape.offset).ok()?;
+        power.check_gaps(before.at + offset, after.at + offset).ok()?;
         let (step, integral) = (after.energy - before.energy, end.energy - begin.energy);
         let scale = step / integral;
         if integral <= 0.0 || (scale - 1.0).abs() > SHAPE_AGREES {

@@ -1,11 +1,12 @@
 //! SHA-256 of files, in hexadecimal.
 
-use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
+
+use crate::record::hex;
 
 /// Of bytes in memory.
 pub(super) fn of_bytes(bytes: &[u8]) -> String {
@@ -25,13 +26,6 @@ pub(super) fn of_file(path: &Path) -> io::Result<String> {
             Err(error) => return Err(error),
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(64), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

@@ -437,11 +437,7 @@ fn redacted_config(prepared: &Prepared) -> Value {
 
 fn sha256(value: &Value) -> String {
     use sha2::Digest;
-    use std::fmt::Write;
-    sha2::Sha256::digest(value.to_string()).iter().fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    crate::record::hex(&sha2::Sha256::digest(value.to_string()))
 }
 
 fn make_folder(options: &Options, manifest: &Manifest) -> Result<PathBuf, RunError> {

@@ -1,5 +1,7 @@
 //! Simulated sensors with known truth, read by the sampler as a run does and turned into energies by the analysis.
 
+use std::sync::Arc;
+
 use ai_energy_benchmarks::analysis::window::{Curve, NoEnergy, Window};
 use ai_energy_benchmarks::meter::Sampler;
 use ai_energy_benchmarks::meter::scripted::{ScriptedMeter, sensor};
@@ -65,7 +67,9 @@ impl Simulation {
     fn curve(&self) -> Curve {
         let of = |sensor: u16| self.samples.iter().filter(move |sample| sample.sensor == sensor);
         let power = Curve::build(&self.power, of(1)).unwrap();
-        Curve::build(&self.info, of(0)).unwrap().shaped_by(&power)
+        let mut curve = Curve::build(&self.info, of(0)).unwrap();
+        curve.shape_by(&Arc::new(power));
+        curve
     }
 
     fn truth(&self, window: Window) -> f64 {

@@ -92,14 +92,9 @@ impl Counted {
         })
     }
 
-    pub(super) const fn doubt(&self, jitter: f64) -> Doubt {
-        // A grid that may lie anywhere in a span, and how late the sensor shows an edge.
-        let uniform = self.grid_half * self.grid_half / 3.0;
-        Doubt {
-            edge_variance: jitter * jitter + uniform,
-            wander: self.wander,
-            renewal: self.update,
-        }
+    /// Without that of when an edge shows, which is the sensor's timing.
+    pub(super) const fn doubt(&self) -> Doubt {
+        Doubt { edge_variance: 0.0, wander: self.wander, renewal: self.update }
     }
 }
 

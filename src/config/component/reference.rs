@@ -23,6 +23,10 @@ pub enum ReferenceFormat {
 }
 
 impl ReferenceFormat {
+    /// Every form.
+    pub const ALL: [Self; 6] =
+        [Self::Auto, Self::PowerCsv, Self::Ptdaemon, Self::Redfish, Self::Ipmi, Self::SmartPlug];
+
     /// The word used in configs.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

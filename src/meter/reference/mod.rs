@@ -177,7 +177,7 @@ pub fn trace(
     let (clock, times_s, values) = in_order(&parsed)?;
     Ok(ReferenceTrace {
         file: name.to_owned(),
-        sha256: hex(&Sha256::digest(bytes)),
+        sha256: crate::record::hex(&Sha256::digest(bytes)),
         format: format.as_str().to_owned(),
         scope: match config.scope {
             ConfigScope::Wall => ReferenceScope::Wall,
@@ -291,14 +291,6 @@ fn past_midnight(readings: &mut [(Stamp, f64)]) {
         before = stamp.seconds;
         stamp.seconds += days;
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

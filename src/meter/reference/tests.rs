@@ -187,14 +187,7 @@ proptest! {
             ]),
             0..60,
         ),
-        format in prop::sample::select(vec![
-            ReferenceFormat::Auto,
-            ReferenceFormat::PowerCsv,
-            ReferenceFormat::Ptdaemon,
-            ReferenceFormat::Redfish,
-            ReferenceFormat::Ipmi,
-            ReferenceFormat::SmartPlug,
-        ]),
+        format in prop::sample::select(&ReferenceFormat::ALL[..]),
     ) {
         let config = ReferenceConfig { format, ..config() };
         if let Ok(trace) = trace(pieces.concat().as_bytes(), "file", &config) {
