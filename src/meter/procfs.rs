@@ -1,8 +1,10 @@
 //! The few lines of `/proc` that the models need, read and parsed.
 
 use std::cell::RefCell;
-use std::fs;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::thread::LocalKey;
 
 use super::MeterError;
 use crate::clock;
@@ -56,39 +58,82 @@ fn read(root: &str, name: &str) -> Result<String, MeterError> {
         .map_err(|cause| MeterError::new(format!("cannot read {}: {cause}", path.display())))
 }
 
-/// What a thread read of the running kernel's `stat` last, and when.
-type LastStat = RefCell<Option<(Nanos, String)>>;
+/// Files of the running kernel whose beginning is read again and again.
+struct Kept {
+    name: &'static str,
+    /// Readings less than this apart are one.
+    shared: Seconds,
+    /// Open from the first reading on, and what the last one gave.
+    last: Option<(File, Nanos, Vec<u8>)>,
+}
 
-/// Looks at `stat`. To write it the kernel adds up every interrupt of every processor, which costs more than all our other
-/// reads: sensors that are due together share one reading of it.
-fn with_stat<T>(root: &str, parse: impl FnOnce(&str) -> T) -> Result<T, MeterError> {
-    const SHARED: Seconds = Seconds(0.002);
-    thread_local! {
-        static LAST: LastStat = const { RefCell::new(None) };
-    }
-    if root != KERNEL {
-        return Ok(parse(&read(root, "stat")?));
-    }
-    LAST.with_borrow_mut(|last| {
+/// Enough for what is looked for in these files, which stands at their beginning.
+const BEGINNING: usize = 4096;
+
+thread_local! {
+    /// To write it the kernel adds up every interrupt of every processor, which costs more than all our other reads:
+    /// sensors that are due together share one reading of it.
+    static STAT: RefCell<Kept> =
+        const { RefCell::new(Kept { name: "stat", shared: Seconds(0.002), last: None }) };
+    static MEMINFO: RefCell<Kept> =
+        const { RefCell::new(Kept { name: "meminfo", shared: Seconds::ZERO, last: None }) };
+}
+
+impl Kept {
+    fn look(&mut self) -> std::io::Result<&[u8]> {
         let now = clock::now();
-        let (at, text) = match last.take() {
-            Some((at, text)) if now.since(at) < SHARED => (at, text),
-            _ => (now, read(root, "stat")?),
+        let (file, text) = match self.last.take() {
+            Some((file, at, text)) if now.since(at) < self.shared => {
+                return Ok(&self.last.insert((file, at, text)).2);
+            }
+            Some((file, _, text)) => (file, text),
+            None => (File::open(Path::new(KERNEL).join(self.name))?, Vec::new()),
         };
-        let parsed = parse(&text);
-        *last = Some((at, text));
-        Ok(parsed)
+        let text = beginning(&file, text)?;
+        Ok(&self.last.insert((file, now, text)).2)
+    }
+}
+
+/// The beginning of a file, in one read: such a file is written anew for each that starts at its beginning.
+fn beginning(file: &File, mut buffer: Vec<u8>) -> std::io::Result<Vec<u8>> {
+    buffer.resize(BEGINNING, 0);
+    let length = loop {
+        match file.read_at(&mut buffer, 0) {
+            Err(cause) if cause.kind() == std::io::ErrorKind::Interrupted => {}
+            read => break read?,
+        }
+    };
+    buffer.truncate(length);
+    Ok(buffer)
+}
+
+/// What `parse` finds at the beginning of a file below `root`.
+fn with<T>(
+    root: &str,
+    kept: &'static LocalKey<RefCell<Kept>>,
+    parse: impl FnOnce(&str) -> T,
+) -> Result<T, MeterError> {
+    kept.with_borrow_mut(|kept| {
+        if root != KERNEL {
+            return Ok(parse(&read(root, kept.name)?));
+        }
+        let name = kept.name;
+        let cannot = |cause: &dyn std::fmt::Display| {
+            MeterError::new(format!("cannot read {KERNEL}/{name}: {cause}"))
+        };
+        let text = kept.look().map_err(|cause| cannot(&cause))?;
+        std::str::from_utf8(text).map(parse).map_err(|cause| cannot(&cause))
     })
 }
 
 pub(super) fn cpu_ticks(root: &str) -> Result<CpuTicks, MeterError> {
-    with_stat(root, parse_stat)?
+    with(root, &STAT, parse_stat)?
         .ok_or_else(|| MeterError::new(format!("{root}/stat has no line of processor times")))
 }
 
 /// Seconds of processor time that programs have used since boot, on all logical processors together.
 pub(super) fn machine_time(root: &str) -> Result<f64, MeterError> {
-    with_stat(root, parse_busy)?
+    with(root, &STAT, parse_busy)?
         .map(seconds)
         .ok_or_else(|| MeterError::new(format!("{root}/stat has no line of processor times")))
 }
@@ -110,7 +155,7 @@ pub(super) fn cpu_info(root: &str) -> Result<CpuInfo, MeterError> {
 }
 
 pub(super) fn memory(root: &str) -> Result<Memory, MeterError> {
-    parse_meminfo(&read(root, "meminfo")?)
+    with(root, &MEMINFO, parse_meminfo)?
         .ok_or_else(|| MeterError::new(format!("{root}/meminfo has no MemTotal")))
 }
 
@@ -200,6 +245,28 @@ mod tests {
     fn memory_in_use_is_total_less_available() {
         let text = "MemTotal:       1000 kB\nMemFree: 1 kB\nMemAvailable:    400 kB\n";
         assert_eq!(parse_meminfo(text), Some(Memory { total: 1_024_000, used: Some(614_400) }));
+    }
+
+    #[test]
+    fn a_file_that_is_kept_open_is_read_from_its_beginning_each_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("stat");
+        fs::write(&path, "cpu  1 2 3 4\n").unwrap();
+        let file = File::open(&path).unwrap();
+        let first = beginning(&file, Vec::new()).unwrap();
+        assert_eq!(first, b"cpu  1 2 3 4\n");
+        fs::write(&path, "cpu  5 6\n").unwrap();
+        assert_eq!(beginning(&file, first).unwrap(), b"cpu  5 6\n");
+    }
+
+    #[test]
+    fn the_running_kernel_tells_the_same_through_an_open_file_and_a_new_one() {
+        let Ok(text) = read(KERNEL, "meminfo") else { return };
+        let total = parse_meminfo(&text).unwrap().total;
+        assert!((0..3).all(|_| memory(KERNEL).unwrap().total == total));
+        let before = parse_busy(&read(KERNEL, "stat").unwrap()).unwrap();
+        let between = with(KERNEL, &STAT, parse_busy).unwrap().unwrap();
+        assert!(between >= before, "{between} after {before}");
     }
 
     proptest! {

@@ -5,37 +5,32 @@
 //! words are all in the name, or the reverse, if it is the only one. CodeCarbon asks the `rapidfuzz` library for
 //! similarities of 100 %, which are these equalities.
 
-use std::collections::BTreeSet;
-use std::sync::LazyLock;
-
 use crate::units::Watts;
 
 const TABLE: &str = include_str!("../../data/codecarbon/cpu_power.csv");
 
+/// A line of the table. It is looked through for each name and never kept: with its words in memory it would be larger
+/// than everything else that a meter holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Entry {
-    name: String,
-    lower: String,
-    words: BTreeSet<String>,
-    /// `None` for the four entries whose figure is not a number (`27.29.5`).
-    watts: Option<Watts>,
+    name: &'static str,
+    watts: &'static str,
 }
 
-fn entries() -> &'static [Entry] {
-    static ENTRIES: LazyLock<Vec<Entry>> = LazyLock::new(|| {
-        let mut reader = csv::Reader::from_reader(TABLE.as_bytes());
-        let rows = reader.records().filter_map(Result::ok);
-        rows.map(|row| {
-            let name = row.get(0).unwrap_or_default().to_owned();
-            Entry {
-                lower: name.to_lowercase(),
-                words: words(&name),
-                watts: row.get(1).and_then(|watts| watts.trim().parse().ok()).map(Watts),
-                name,
-            }
-        })
-        .collect()
-    });
-    &ENTRIES
+impl Entry {
+    /// `None` for the four entries whose figure is not a number (`27.29.5`).
+    fn tdp(&self) -> Option<Watts> {
+        self.watts.trim().parse().ok().map(Watts)
+    }
+}
+
+/// Names with commas stand in quotation marks; no name has such a mark in it.
+fn entries() -> impl Iterator<Item = Entry> {
+    TABLE.lines().skip(1).filter_map(|line| {
+        let (name, watts) = line.rsplit_once(',')?;
+        let quoted = name.strip_prefix('"').and_then(|name| name.strip_suffix('"'));
+        Some(Entry { name: quoted.unwrap_or(name), watts })
+    })
 }
 
 /// An entry of CodeCarbon's table.
@@ -53,20 +48,23 @@ pub struct Known {
 pub fn find(model: &str) -> Option<Known> {
     let plain = plain(model);
     let entry = by_name(model).or_else(|| by_name(&plain)).or_else(|| by_words(&plain))?;
-    Some(Known { name: &entry.name, tdp: entry.watts? })
+    Some(Known { name: entry.name, tdp: entry.tdp()? })
 }
 
-fn by_name(model: &str) -> Option<&'static Entry> {
-    let lower = model.to_lowercase();
-    entries().iter().find(|entry| entry.lower == lower)
+fn by_name(model: &str) -> Option<Entry> {
+    let lower = lower(model);
+    entries().find(|entry| self::lower(entry.name) == lower)
 }
 
-fn by_words(model: &str) -> Option<&'static Entry> {
-    let wanted = words(model);
-    let within = |a: &BTreeSet<String>, b: &BTreeSet<String>| !a.is_empty() && a.is_subset(b);
-    let mut matching = entries()
-        .iter()
-        .filter(|entry| within(&entry.words, &wanted) || within(&wanted, &entry.words));
+fn by_words(model: &str) -> Option<Entry> {
+    let model = lower(model);
+    let wanted: Vec<&str> = words(&model).collect();
+    let mut matching = entries().filter(|entry| {
+        let name = lower(entry.name);
+        let any = words(&name).next().is_some() && !wanted.is_empty();
+        any && (words(&name).all(|word| wanted.contains(&word))
+            || wanted.iter().all(|wanted| words(&name).any(|word| word == *wanted)))
+    });
     let first = matching.next()?;
     matching.next().is_none().then_some(first)
 }
@@ -110,13 +108,14 @@ fn frequency(text: &str) -> Option<&str> {
     after[part..].strip_prefix("GHz").filter(|_| part > 0)
 }
 
-/// The words of a name: lower case, everything but letters and digits between them.
-fn words(text: &str) -> BTreeSet<String> {
-    text.to_lowercase()
-        .split(|letter: char| !letter.is_alphanumeric())
-        .filter(|word| !word.is_empty())
-        .map(str::to_owned)
-        .collect()
+fn lower(text: &str) -> String {
+    // The same letters either way, and most names have no others.
+    if text.is_ascii() { text.to_ascii_lowercase() } else { text.to_lowercase() }
+}
+
+/// The words of a name in lower case: everything but letters and digits is between them.
+fn words(lower: &str) -> impl Iterator<Item = &str> {
+    lower.split(|letter: char| !letter.is_alphanumeric()).filter(|word| !word.is_empty())
 }
 
 #[cfg(test)]
@@ -127,12 +126,9 @@ mod tests {
 
     #[test]
     fn the_table_is_whole_and_four_of_its_figures_are_unusable() {
-        assert_eq!(entries().len(), 4918);
-        let unusable: Vec<&str> = entries()
-            .iter()
-            .filter(|entry| entry.watts.is_none())
-            .map(|entry| entry.name.as_str())
-            .collect();
+        assert_eq!(entries().count(), 4918);
+        let unusable: Vec<_> =
+            entries().filter(|entry| entry.tdp().is_none()).map(|entry| entry.name).collect();
         assert_eq!(
             unusable,
             [
@@ -142,6 +138,15 @@ mod tests {
                 "Intel Celeron 1400"
             ]
         );
+    }
+
+    #[test]
+    fn lines_are_what_a_reader_of_csv_makes_of_them() {
+        let mut reader = csv::Reader::from_reader(TABLE.as_bytes());
+        let rows = reader.records().map(Result::unwrap);
+        for (row, entry) in rows.zip(entries()) {
+            assert_eq!((&row[0], &row[1]), (entry.name, entry.watts));
+        }
     }
 
     #[test]

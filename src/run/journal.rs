@@ -1,15 +1,16 @@
 //! Writes records as they happen, on a thread of its own, so that a slow disk never delays a request.
 //!
-//! Lines are buffered and brought to the disk at least once a second. When a write fails (a full disk)
+//! Lines are buffered and brought to the disk at least once a second: until then the writer sleeps, unless many lines
+//! wait or somebody asks for them, so that a reading costs no wake-up of another thread. When a write fails (a full disk)
 //! the file is cut back to its last whole line, and the run is told to stop: what was measured stays.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::thread::JoinHandle;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
+use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -21,6 +22,8 @@ use crate::units::{Nanos, Seconds};
 
 /// Records reach the disk at least this often.
 const SYNC_PERIOD: Seconds = Seconds(1.0);
+/// When so many wait they are written at once: they take memory.
+const MOST_WAITING: usize = 256;
 
 /// A record on its way to its file.
 pub(super) enum Line {
@@ -35,7 +38,16 @@ pub(super) enum Line {
 #[derive(Clone)]
 pub(super) struct Journal {
     lines: Sender<Line>,
-    failed: Arc<AtomicBool>,
+    shared: Arc<Shared>,
+    writer: Thread,
+}
+
+/// What both sides see.
+#[derive(Default)]
+struct Shared {
+    failed: AtomicBool,
+    /// Lines that the writer has not looked at.
+    waiting: AtomicUsize,
 }
 
 /// The writer thread; `finish` waits for the last byte.
@@ -62,18 +74,26 @@ impl Journal {
             events: LineFile::create(folder, files::EVENTS)?,
         };
         let (lines, inbox) = mpsc::channel();
-        let failed = Arc::new(AtomicBool::new(false));
+        Ok(Self::start(writer, lines, inbox))
+    }
+
+    fn start(writer: Writer, lines: Sender<Line>, inbox: Receiver<Line>) -> (Self, JournalThread) {
+        let shared = Arc::new(Shared::default());
         let thread = super::spawn_thread("journal", {
-            let failed = Arc::clone(&failed);
-            move || writer.write_until_closed(&inbox, &failed)
+            let shared = Arc::clone(&shared);
+            move || writer.write_until_closed(&inbox, &shared)
         });
-        Ok((Self { lines, failed }, JournalThread { thread }))
+        let writer = thread.thread().clone();
+        (Self { lines, shared, writer }, JournalThread { thread })
     }
 
     /// Queues a record.
     pub(super) fn write(&self, line: Line) {
         // The writer ends before its senders only after a failure, which `has_failed` tells.
         let _ = self.lines.send(line);
+        if self.shared.waiting.fetch_add(1, Ordering::Relaxed) + 1 == MOST_WAITING {
+            self.writer.unpark();
+        }
     }
 
     /// Queues an event that happens now.
@@ -85,19 +105,21 @@ impl Journal {
     pub(super) async fn barrier(&self) {
         let (told, done) = oneshot::channel();
         self.write(Line::Barrier(told));
+        self.writer.unpark();
         // A writer that failed tells nobody; `has_failed` does.
         let _ = done.await;
     }
 
     /// Whether records are being lost.
     pub(super) fn has_failed(&self) -> bool {
-        self.failed.load(Ordering::Relaxed)
+        self.shared.failed.load(Ordering::Relaxed)
     }
 }
 
 impl JournalThread {
     /// Waits until everything queued is on disk. Every [`Journal`] must have been dropped.
     pub(super) fn finish(self) -> Result<(), JournalError> {
+        self.thread.thread().unpark();
         match self.thread.join() {
             Ok(result) => result,
             Err(panic) => std::panic::resume_unwind(panic),
@@ -115,32 +137,45 @@ impl Writer {
     fn write_until_closed(
         mut self,
         inbox: &Receiver<Line>,
-        failed: &AtomicBool,
+        shared: &Shared,
     ) -> Result<(), JournalError> {
-        let result = self.pump(inbox);
+        let result = self.pump(inbox, &shared.waiting);
         if result.is_err() {
-            failed.store(true, Ordering::Relaxed);
+            shared.failed.store(true, Ordering::Relaxed);
         }
         result
     }
 
-    fn pump(&mut self, inbox: &Receiver<Line>) -> Result<(), JournalError> {
+    fn pump(&mut self, inbox: &Receiver<Line>, waiting: &AtomicUsize) -> Result<(), JournalError> {
         let mut synced = clock::now();
         loop {
-            match inbox.recv_timeout(left_until_sync(synced)) {
+            // Whatever is sent after this is counted for the next round.
+            waiting.store(0, Ordering::Relaxed);
+            let closed = self.take(inbox)?;
+            let now = clock::now();
+            if closed || now.since(synced) >= SYNC_PERIOD {
+                self.sync()?;
+                synced = now;
+            }
+            if closed {
+                return Ok(());
+            }
+            std::thread::park_timeout(left_until_sync(synced));
+        }
+    }
+
+    /// Takes what is there; true when nothing will come any more.
+    fn take(&mut self, inbox: &Receiver<Line>) -> Result<bool, JournalError> {
+        loop {
+            match inbox.try_recv() {
                 Ok(Line::Barrier(asked)) => {
                     self.sync()?;
                     // Whoever asked may have gone.
                     let _ = asked.send(());
                 }
                 Ok(line) => self.append(&line)?,
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return self.sync(),
-            }
-            let now = clock::now();
-            if now.since(synced).0 >= SYNC_PERIOD.0 {
-                self.sync()?;
-                synced = now;
+                Err(TryRecvError::Empty) => return Ok(false),
+                Err(TryRecvError::Disconnected) => return Ok(true),
             }
         }
     }
@@ -273,18 +308,13 @@ mod tests {
             };
             writer.events.file = OpenOptions::new().write(true).open(full).unwrap();
             let (lines, inbox) = mpsc::channel();
-            let failed = Arc::new(AtomicBool::new(false));
-            let flag = Arc::clone(&failed);
-            let thread = super::super::spawn_thread("journal", move || {
-                writer.write_until_closed(&inbox, &flag)
-            });
-            (Journal { lines, failed }, JournalThread { thread })
+            Journal::start(writer, lines, inbox)
         };
         journal.event(Event::Finished);
-        let failed = Arc::clone(&journal.failed);
+        let shared = Arc::clone(&journal.shared);
         drop(journal);
         let error = thread.finish().unwrap_err();
         assert_eq!(error.file, files::EVENTS);
-        assert!(failed.load(Ordering::Relaxed));
+        assert!(shared.failed.load(Ordering::Relaxed));
     }
 }
