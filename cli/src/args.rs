@@ -314,6 +314,9 @@ pub(crate) struct MeasureArgs {
     /// Any other key of `metrics` in a config: cpu_tdp_w=65, scope=process; may be given several times
     #[arg(short, long = "metrics", value_name = "KEY=VALUE")]
     pub metrics: Vec<String>,
+    /// A further meter, as under `meter` in a config: '{type: exec, command: [./read]}'; may be given several times
+    #[arg(long, value_name = "SETTINGS")]
+    pub meter: Vec<String>,
     /// Write the findings as JSON; - for standard output
     #[arg(long, value_name = "FILE")]
     pub export_json: Option<PathBuf>,
@@ -363,6 +366,9 @@ pub(crate) struct MonitorArgs {
     /// Any key of `metrics` in a config: cpu_tdp_w=65; may be given several times
     #[arg(short, long = "metrics", value_name = "KEY=VALUE")]
     pub metrics: Vec<String>,
+    /// A further meter, as under `meter` in a config: '{type: exec, command: [./read]}'; may be given several times
+    #[arg(long, value_name = "SETTINGS")]
+    pub meter: Vec<String>,
 }
 
 #[derive(Debug, Args)]

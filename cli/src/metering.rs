@@ -50,6 +50,19 @@ pub(crate) fn checked(metrics: MetricsConfig) -> Result<MetricsConfig, Problems>
     Problems(found).into_result().map(|()| config.metrics)
 }
 
+/// Both, or the problems of both.
+pub(crate) fn all<A, B>(
+    found: (Result<A, Problems>, Result<B, Problems>),
+) -> Result<(A, B), Problems> {
+    match found {
+        (Ok(one), Ok(other)) => Ok((one, other)),
+        (one, other) => {
+            let told = [one.err(), other.err()].into_iter().flatten().flat_map(|found| found.0);
+            Err(Problems(told.collect()))
+        }
+    }
+}
+
 /// Sets a key, dots for keys inside; a value that is no JSON is a text.
 fn set(settings: &mut Value, key: &str, value: &str) {
     let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));

@@ -8,17 +8,15 @@ use crate::record::{RunRecords, SensorInfo};
 /// The same records with every sensor that has a gain corrected by it: values, resolution and range times the gain, its
 /// systematic bound that of the gain. Without gains they are the records themselves.
 #[must_use]
-pub fn calibrated(records: &RunRecords) -> Cow<'_, RunRecords> {
-    let gains: Vec<Option<&Gain>> = records
-        .manifest
-        .sensors
-        .iter()
-        .map(|sensor| records.manifest.gains.iter().find(|gain| gain.is_of(sensor)))
-        .collect();
+pub fn calibrated(records: Cow<'_, RunRecords>) -> Cow<'_, RunRecords> {
+    let manifest = &records.manifest;
+    let gain_of =
+        |sensor: &SensorInfo| manifest.gains.iter().find(|gain| gain.is_of(sensor)).cloned();
+    let gains: Vec<Option<Gain>> = manifest.sensors.iter().map(gain_of).collect();
     if gains.iter().all(Option::is_none) {
-        return Cow::Borrowed(records);
+        return records;
     }
-    let mut corrected = records.clone();
+    let mut corrected = records.into_owned();
     for (sensor, gain) in corrected.manifest.sensors.iter_mut().zip(&gains) {
         if let Some(gain) = gain {
             correct(sensor, gain);

@@ -14,13 +14,13 @@ use crate::record::{
 };
 use crate::units::Seconds;
 
-use super::calibrate;
 use super::energy::Metering;
 use super::findings::{
     Account, EnergyFindings, Figure, Machine, Program, SensorFindings, Uncertainty,
 };
 use super::scope::{CpuShare, Shares};
 use super::window::Window;
+use super::{calibrate, discovered};
 
 /// Version of the report of a command; raised when a field changes its meaning or goes away.
 pub const COMMAND_SCHEMA_VERSION: u32 = 1;
@@ -188,7 +188,7 @@ pub struct CommandEmissions {
 #[must_use]
 pub fn analyse_command(records: &RunRecords) -> Option<CommandFindings> {
     let command = records.manifest.command.clone()?;
-    let records = &*calibrate::calibrated(records);
+    let records = &*calibrate::calibrated(discovered::discovered(records));
     let manifest = &records.manifest;
     let mut metering = Metering::of(records, Vec::new());
     let mut runs: Vec<CommandRunFindings> =

@@ -70,9 +70,13 @@ pub const PROGRAM: &str = "ai-energy-benchmark";
 /// Everything that a run's records say.
 #[must_use]
 pub fn analyse(records: &RunRecords) -> Findings {
-    let records = &*discovered::discovered(records);
-    let raw = records;
-    let records = &*calibrate::calibrated(raw);
+    let read = discovered::discovered(records);
+    // Gains come from references and must not be in what they are compared with.
+    let references = reference::references(
+        &machines::machines(&read).main,
+        &repetition::windows(&of_phase(&read, Phase::Measure)),
+    );
+    let records = &*calibrate::calibrated(read);
     let machines = machines::machines(records);
     let (records, client) = (&*machines.main, machines.client.as_ref());
     let manifest = &records.manifest;
@@ -148,7 +152,7 @@ pub fn analyse(records: &RunRecords) -> Findings {
         efficiency,
         attribution,
         protocol,
-        references: reference::references(&machines::machines(raw).main, &metering.windows),
+        references,
         warnings,
         sensors,
         cross_checks,

@@ -1,6 +1,6 @@
 //! Reads and checks the key `meter`: one further meter or a list of them, each of a type of its own.
 
-use hydra_compose::{Errors, Node, Value, from_node};
+use hydra_compose::{Document, Errors, Node, Value, from_node};
 
 use super::component::meter::{MeterConfig, Meters, MetricChoice, PrometheusConfig};
 use super::load::{at, to_problem};
@@ -8,6 +8,28 @@ use crate::error::{Problem, Problems, nearest};
 
 /// A page is not looked at more often than this, in seconds: it is another program's work.
 const SHORTEST_PERIOD_S: f64 = 0.05;
+
+/// Meters as command lines name them: each text is what a config has under `meter`, `{type: exec, command: [./read]}`.
+///
+/// # Errors
+/// Every text that is no YAML, every meter of an unknown type, every setting that is out of range.
+pub fn named(texts: &[String]) -> Result<Meters, Problems> {
+    let mut found = Problems::default();
+    let mut nodes = Vec::new();
+    for text in texts {
+        match Document::from_str(text, "--meter") {
+            Ok(Node { value: Value::List(listed), .. }) => nodes.extend(listed),
+            Ok(node) => nodes.push(node),
+            Err(errors) => found.0.extend(errors.iter().map(to_problem)),
+        }
+    }
+    found.into_result()?;
+    let meters = match nodes.len() {
+        0 | 1 => typed(nodes.pop()),
+        _ => typed(Some(Node::in_memory(Value::List(nodes)))),
+    }?;
+    check(&meters).into_result().map(|()| meters)
+}
 
 /// Fits the key into its types.
 pub(super) fn typed(node: Option<Node>) -> Result<Meters, Problems> {
@@ -146,6 +168,25 @@ mod tests {
         for part in ["c.yaml:3:", "fil", "did you mean exec?"] {
             assert!(wrong.contains(part), "{wrong}");
         }
+    }
+
+    #[test]
+    fn command_lines_name_meters_as_configs_do() {
+        let read = |texts: &[&str]| {
+            named(&texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>())
+        };
+        assert!(read(&[]).unwrap().0.is_empty());
+        let one = read(&["{type: exec, command: [./read, \"2\"]}"]).unwrap().0;
+        let [MeterConfig::Exec(exec)] = &one[..] else { panic!("{one:?}") };
+        assert_eq!(exec.command.0, ["./read", "2"]);
+        let two = read(&["{type: replay, file: a.csv}", "[{type: exec, command: [b]}]"]).unwrap();
+        assert_eq!(two.0.len(), 2);
+        let told = |texts: &[&str]| read(texts).unwrap_err().to_string();
+        assert!(told(&["{type: exek, command: [a]}"]).contains("did you mean exec?"));
+        assert!(told(&["{type: exec}"]).contains("meter.command"));
+        assert!(told(&["{type: exec, comand: [a]}"]).contains("comand"));
+        assert!(told(&["exec"]).contains("meter.type"));
+        assert!(read(&["{type: exec"]).is_err());
     }
 
     #[test]

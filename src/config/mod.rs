@@ -16,6 +16,7 @@ pub use check::check;
 pub use compose::{Composer, Jobs, Reading, Source, SweepFolder};
 pub use environment::Environment;
 pub use load::{LoadedConfig, Place, load};
+pub use meters::named as named_meters;
 pub use redact::{is_secret_key, redact, redact_text};
 pub use schema::{resolved_schema, schema};
 

@@ -8,11 +8,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use ai_energy_benchmarks::analysis::{self, CommandFindings};
 use ai_energy_benchmarks::clock;
-use ai_energy_benchmarks::config::Environment;
+use ai_energy_benchmarks::config::component::meter::Meters;
 use ai_energy_benchmarks::config::component::metrics::{MetricsConfig, Scope};
+use ai_energy_benchmarks::config::{self, Environment};
 use ai_energy_benchmarks::meter;
 use ai_energy_benchmarks::record::{
-    CommandInfo, Component, Event, Phase, RunRecords, Source, StopReason, Whose, files,
+    CommandInfo, Component, Event, EventRecord, Phase, RunRecords, Source, StopReason, Whose, files,
 };
 use ai_energy_benchmarks::report;
 use ai_energy_benchmarks::run::{
@@ -47,7 +48,14 @@ fn info(argv: &[&str]) -> CommandInfo {
 }
 
 fn job(info: CommandInfo) -> CommandJob {
-    CommandJob { info, output: Output::Null, input: None, metrics: metrics(), device_ids: None }
+    CommandJob {
+        info,
+        output: Output::Null,
+        input: None,
+        metrics: metrics(),
+        device_ids: None,
+        meters: Meters::default(),
+    }
 }
 
 fn measure(folder: &Path, job: &CommandJob) -> Result<CommandEnd, CommandError> {
@@ -322,4 +330,46 @@ fn the_phases_of_a_measurement_are_recorded_in_order() {
             (Phase::IdleAfter, None)
         ]
     );
+}
+
+#[test]
+fn a_further_meter_counts_for_a_command_and_is_in_its_manifest() {
+    let script = r#"echo '{"sensors": [{"name": "rail", "quantity": "power", "component": "cpu"}]}'
+        while sleep 0.05; do echo '{"sensor": "rail", "watts": 7.0}'; done"#;
+    let meter = serde_json::json!({"type": "exec", "command": ["sh", "-c", script]});
+    let folder = tempfile::tempdir().unwrap();
+    let job = CommandJob {
+        metrics: MetricsConfig { cpu: false, ..metrics() },
+        meters: config::named_meters(&[meter.to_string()]).unwrap(),
+        ..job(info(&["sleep", "1"]))
+    };
+    let end = measure(folder.path(), &job).unwrap();
+    let records = RunRecords::read(&end.folder).unwrap();
+    assert_eq!(records.manifest.config["meter"][0]["type"], "exec");
+    let found = findings(&end.folder);
+    let rail = found.sensors.iter().find(|sensor| sensor.info.name == "rail");
+    assert!(rail.unwrap().info.counted);
+    let parts = &found.runs[0].energy.components;
+    let cpu = parts.iter().find(|part| part.component == Component::Cpu).unwrap();
+    let joules = cpu.account.gross.value.unwrap();
+    let lasted = found.runs[0].duration.value.unwrap();
+    assert!((joules / lasted - 7.0).abs() < 0.01, "{joules} J in {lasted} s");
+}
+
+#[test]
+fn periods_that_were_found_while_a_command_ran_are_those_of_its_sensors() {
+    let folder = tempfile::tempdir().unwrap();
+    let end = measure(folder.path(), &job(info(&["true"]))).unwrap();
+    let mut records = RunRecords::read(&end.folder).unwrap();
+    let name = records.manifest.sensors[0].name.clone();
+    let found = Event::UpdatePeriod {
+        sensor: name.clone(),
+        period_s: Seconds(0.125),
+        uncertainty_s: Seconds(0.001),
+    };
+    let at_ns = records.events[0].at_ns;
+    records.events.push(EventRecord { at_ns, event: found });
+    let findings = analysis::analyse_command(&records).unwrap();
+    let sensor = findings.sensors.iter().find(|sensor| sensor.info.name == name).unwrap();
+    assert_eq!(sensor.info.update_period_s, Some(Seconds(0.125)));
 }

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ai_energy_benchmarks::analysis::{self, CommandFindings};
-use ai_energy_benchmarks::config::Environment;
 use ai_energy_benchmarks::config::component::metrics::MetricsConfig;
+use ai_energy_benchmarks::config::{self, Environment};
 use ai_energy_benchmarks::error::Problems;
 use ai_energy_benchmarks::record::{CommandInfo, RunRecords, StopReason, Warning};
 use ai_energy_benchmarks::report::{self, ReportError};
@@ -68,7 +68,8 @@ impl Observer for Quiet {
 }
 
 fn job(arguments: &MeasureArgs) -> Result<CommandJob, Problems> {
-    let (metrics, device_ids) = metrics(arguments)?;
+    let found = (metrics(arguments), config::named_meters(&arguments.meter));
+    let ((metrics, device_ids), meters) = metering::all(found)?;
     let first = arguments.command.first().map_or("", String::as_str);
     let name = Path::new(first).file_name().unwrap_or_default().to_string_lossy().into_owned();
     Ok(CommandJob {
@@ -90,6 +91,7 @@ fn job(arguments: &MeasureArgs) -> Result<CommandJob, Problems> {
         input: arguments.input.clone(),
         metrics,
         device_ids,
+        meters,
     })
 }
 

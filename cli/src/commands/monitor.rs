@@ -1,10 +1,11 @@
 //! `ai-energy-benchmark monitor`: every sensor, live.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
 use ai_energy_benchmarks::backend::Host;
 use ai_energy_benchmarks::clock::Anchor;
-use ai_energy_benchmarks::config::Environment;
+use ai_energy_benchmarks::config::{self, Environment};
 use ai_energy_benchmarks::error::{Problem, Problems};
 use ai_energy_benchmarks::meter::{self, Board, Inventory, OpenRequest, PartNow, Row};
 use ai_energy_benchmarks::record::{Quantity, Source};
@@ -37,8 +38,9 @@ fn open(arguments: &MonitorArgs) -> Result<(Inventory, Pace), Problems> {
             .hint(format!("seconds, {SHORTEST} or more"))
             .into());
     }
-    let (mut metrics, device_ids) =
-        metering::settings(&arguments.metrics, arguments.gpus.as_deref())?;
+    let settings = metering::settings(&arguments.metrics, arguments.gpus.as_deref());
+    let ((mut metrics, device_ids), meters) =
+        metering::all((settings, config::named_meters(&arguments.meter)))?;
     metrics.sample_period_s = metrics.sample_period_s.min(interval);
     let metrics = metering::checked(metrics)?;
     let environment = Environment::default();
@@ -46,6 +48,8 @@ fn open(arguments: &MonitorArgs) -> Result<(Inventory, Pace), Problems> {
         device_ids: device_ids.as_deref(),
         cuda_visible_devices: environment.var("CUDA_VISIBLE_DEVICES"),
         cuda_device_order: environment.var("CUDA_DEVICE_ORDER"),
+        extra: &meters.0,
+        lender: Some(Arc::new(Lent { environment: environment.clone() })),
         ..OpenRequest::of(&metrics)
     };
     let mut inventory = meter::open_all(&super::registry().meters, &request);

@@ -111,7 +111,7 @@ pub fn observations(
     records: &RunRecords,
     chunk: Option<f64>,
 ) -> Result<(Vec<fit::Observation>, Option<f64>), String> {
-    let records = &*super::calibrate::calibrated(records);
+    let records = &*super::calibrate::calibrated(super::discovered::discovered(records));
     let measured = super::of_phase(records, crate::record::Phase::Measure);
     let metering = Metering::of(records, super::repetition::windows(&measured));
     let (energy, _) = super::machines::energies(&metering, records, None);

@@ -17,10 +17,11 @@ use wait4::ResUse;
 use super::control::Control;
 use super::journal::{Journal, JournalError, Line};
 use super::metering::Metering;
-use super::{Folder, Observer, RunError, folder_error, host, sha256};
+use super::{Folder, Lent, Observer, RunError, folder_error, host, sha256};
 use crate::carbon;
 use crate::clock::{self, Anchor};
 use crate::config::Environment;
+use crate::config::component::meter::Meters;
 use crate::config::component::metrics::{MetricsConfig, Scope};
 use crate::error::{Problem, Problems};
 use crate::meter::{self, Inventory, MeterEntry, OpenRequest, Sampler};
@@ -51,6 +52,8 @@ pub struct CommandJob {
     pub metrics: MetricsConfig,
     /// GPUs by index, UUID or UUID prefix. Default: all that are visible.
     pub device_ids: Option<Vec<String>>,
+    /// Meters beside those that the machine offers by itself.
+    pub meters: Meters,
 }
 
 /// Where a command's standard output goes.
@@ -181,6 +184,8 @@ fn open(
         device_ids: job.device_ids.as_deref(),
         cuda_visible_devices: environment.var("CUDA_VISIBLE_DEVICES"),
         cuda_device_order: environment.var("CUDA_DEVICE_ORDER"),
+        extra: &job.meters.0,
+        lender: Some(Arc::new(Lent { environment: environment.clone() })),
         ..OpenRequest::of(&job.metrics)
     };
     let mut inventory = meter::open_all(meters, &request);
@@ -476,6 +481,9 @@ fn manifest(job: &CommandJob, opened: &Opened, git_commit: Option<String>) -> Ma
         "metrics": metrics,
         "device_ids": job.device_ids,
     });
+    if !job.meters.0.is_empty() {
+        config["meter"] = json!(job.meters);
+    }
     crate::config::redact(&mut config);
     let scope = cpu_scope(metrics.scope);
     let boundary = if inventory.sensors.is_empty() {
