@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use ai_energy_benchmarks::config::component::reference::{ReferenceFormat, ReferenceScope};
+use ai_energy_benchmarks_mockserver::MockOptions;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
@@ -30,6 +31,8 @@ pub(crate) enum Command {
     Validate(ValidateArgs),
     /// Measure the energy of any command: `measure -r 10 -- COMMAND ARGUMENTS`
     Measure(Box<MeasureArgs>),
+    /// Serve an OpenAI-compatible API with exact timing and planted faults, to test clients and tools against
+    MockServer(Box<MockServerArgs>),
     /// Watch every sensor of this machine
     Monitor(MonitorArgs),
     /// Report again from the records of a run folder
@@ -50,6 +53,16 @@ pub(crate) enum Command {
     /// Print what the last word of a command line may become; completion scripts call it
     #[command(hide = true)]
     Complete(CompleteArgs),
+}
+
+/// A server that does exactly what it is told.
+#[derive(Debug, Args)]
+pub(crate) struct MockServerArgs {
+    #[command(flatten)]
+    pub options: MockOptions,
+    /// Print the counts at the end as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// A recording of a GPU's sensors around known work.

@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         Command::Compare(compare) => commands::compare::run(&compare, arguments.log_format),
         Command::Validate(validate) => commands::validate::run(&validate),
         Command::Measure(measure) => commands::measure::run(&measure),
+        Command::MockServer(mock) => commands::mock_server::run(*mock),
         Command::Monitor(monitor) => commands::monitor::run(&monitor),
         Command::Show(show) => commands::records::run(&show),
         Command::Doctor(doctor) => commands::doctor::run(&doctor),

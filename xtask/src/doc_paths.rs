@@ -17,6 +17,7 @@ const OUR_FOLDERS: &[&str] = &[
     "fuzz/",
     "hydra/",
     "local/",
+    "mockserver/",
     "scripts/",
     "src/",
     "testkit/",

@@ -139,6 +139,7 @@ struct Member {
 const PRODUCT_LIBRARIES: &[&str] = &[
     "ai_energy_benchmarks_local",
     "ai_energy_benchmarks_columnar",
+    "ai_energy_benchmarks_mockserver",
     "ai_energy_benchmarks_testkit",
 ];
 
@@ -146,7 +147,12 @@ const MEMBERS: &[Member] = &[
     Member { folder: "cli/src", never: &["ai_energy_benchmarks_testkit", "xtask"] },
     Member {
         folder: "columnar/src",
-        never: &["ai_energy_benchmarks_local", "ai_energy_benchmarks_testkit", "xtask"],
+        never: &[
+            "ai_energy_benchmarks_local",
+            "ai_energy_benchmarks_mockserver",
+            "ai_energy_benchmarks_testkit",
+            "xtask",
+        ],
     },
     Member {
         folder: "hydra/src",
@@ -154,12 +160,27 @@ const MEMBERS: &[Member] = &[
             "ai_energy_benchmarks",
             "ai_energy_benchmarks_local",
             "ai_energy_benchmarks_columnar",
+            "ai_energy_benchmarks_mockserver",
             "ai_energy_benchmarks_testkit",
         ],
     },
     Member {
         folder: "local/src",
-        never: &["ai_energy_benchmarks_columnar", "ai_energy_benchmarks_testkit", "xtask"],
+        never: &[
+            "ai_energy_benchmarks_columnar",
+            "ai_energy_benchmarks_mockserver",
+            "ai_energy_benchmarks_testkit",
+            "xtask",
+        ],
+    },
+    Member {
+        folder: "mockserver/src",
+        never: &[
+            "ai_energy_benchmarks_columnar",
+            "ai_energy_benchmarks_local",
+            "ai_energy_benchmarks_testkit",
+            "xtask",
+        ],
     },
 ];
 
@@ -212,7 +233,7 @@ pub(crate) fn table() -> String {
         text.push_str(&format!("| {} | {may} | {} |\n", room.name, room.never));
     }
     for (members, may, never) in [
-        ("local, columnar", "the public library", "being imported by the library"),
+        ("local, columnar, mockserver", "the public library", "being imported by the library"),
         ("cli", "everything public", "being imported; testkit"),
         ("hydra", "no crate of ours", "ai_energy_benchmarks"),
         ("testkit, xtask", "everything public", "being imported outside tests"),

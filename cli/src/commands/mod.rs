@@ -6,6 +6,7 @@ pub(crate) mod completions;
 pub(crate) mod doctor;
 pub(crate) mod fit_weights;
 pub(crate) mod measure;
+pub(crate) mod mock_server;
 pub(crate) mod monitor;
 pub(crate) mod records;
 pub(crate) mod reference;
