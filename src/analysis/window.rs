@@ -61,6 +61,8 @@ const NEARLY: f64 = 0.97;
 const MOST_DOUBT: f64 = 0.25;
 /// The neighbours of a step tell how its energy lies when its own times are known to this share of its length.
 const TOLD_TIMING: f64 = 0.1;
+/// and to this share how much the load changed at all.
+const COMPARED_TIMING: f64 = 0.4;
 /// A step of a counter is shaped by power when it holds so many renewals of the power sensor,
 const SHAPED_RENEWALS: f64 = 1.9;
 /// and when the integrated power is the step's energy to this share.
@@ -574,7 +576,12 @@ impl Curve {
     /// that the neighbours' powers tell nothing.
     fn told_part(&self, index: usize, timing: f64, at: f64) -> Option<shape::Part> {
         let step = Counted::step(&self.knots, index)?;
-        (timing <= TOLD_TIMING * (step.to - step.from)).then(|| step.until(at, self.doubt))
+        let doubted = timing / (step.to - step.from);
+        if doubted <= TOLD_TIMING {
+            Some(step.until(at, self.doubt))
+        } else {
+            (doubted <= COMPARED_TIMING).then(|| step.even(at))
+        }
     }
 
     /// The part of a long step that lies before `at`, as the device's power tells.

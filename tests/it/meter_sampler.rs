@@ -104,7 +104,7 @@ fn the_grid_of_a_counter_is_learned_and_its_period_told() {
 }
 
 #[test]
-fn after_an_edge_three_changes_are_caught_close() {
+fn after_an_edge_changes_are_seen_by_as_many_looks() {
     let clock = TestClock::default();
     clock.advance(Seconds(3.037));
     let mut sampler = Sampler::new(vec![Box::new(h100(&clock, Load::constant(Watts(300.0))))]);
@@ -117,15 +117,19 @@ fn after_an_edge_three_changes_are_caught_close() {
         let samples = run_until(&mut sampler, &clock, Seconds(edge + 0.36));
         assert!(!sampler.edge_pending());
         assert_eq!(samples[0].before_ns.0 / MS, Nanos(0).offset(Seconds(edge)).0 / MS, "at once");
-        let caught = close_catches(&samples);
-        assert_eq!(caught.len(), 3, "{edge}: {caught:?}");
-        assert!(samples.len() <= 9, "{edge}: {} reads", samples.len());
+        let seen = catches(&samples);
+        assert!((2..=3).contains(&seen.len()), "{edge}: {seen:?}");
+        // The counter steps at whole tenths of a second.
+        let late = |read: &SampleRecord| read.before_ns.0 / MS % 100;
+        assert!(samples[1..].iter().all(|read| (8..60).contains(&late(read))), "{samples:?}");
+        // One more where the first may have been before or after a step.
+        assert!(samples.len() <= 5, "{edge}: {} reads", samples.len());
         assert!(quiet.len() < 15, "{} reads in between", quiet.len());
     }
 }
 
 #[test]
-fn a_minute_with_eight_edges_costs_less_than_a_hundredth_of_a_core() {
+fn a_minute_with_twelve_edges_costs_less_than_a_hundredth_of_a_core() {
     const COUNTER_READ: f64 = 0.0042;
     const POWER_READ: f64 = 0.000_07;
     let clock = TestClock::default();
@@ -137,7 +141,8 @@ fn a_minute_with_eight_edges_costs_less_than_a_hundredth_of_a_core() {
     );
     let mut sampler = Sampler::new(vec![Box::new(meter)]);
     let mut samples = Vec::new();
-    for edge in [1.0, 3.75, 4.0, 13.0, 31.3, 49.7, 57.75, 58.0] {
+    let measured = (0..4).map(|edge| 13.03 + 9.87 * f64::from(edge));
+    for edge in [1.0, 3.75, 4.0, 8.5].into_iter().chain(measured).chain([54.0, 56.0, 57.75, 58.0]) {
         samples.extend(run_until(&mut sampler, &clock, Seconds(edge)));
         sampler.set_edge(true);
     }
@@ -181,7 +186,7 @@ fn a_counter_that_stands_still_is_not_polled_for_ever() {
 #[test]
 fn counters_of_any_period_and_irregular_ones_are_caught() {
     let clock = TestClock::default();
-    for (update, least) in [(0.02, 0), (0.05, 3), (0.1, 3), (0.25, 1), (1.0, 0)] {
+    for (update, least) in [(0.02, 0), (0.05, 2), (0.1, 2), (0.25, 1), (1.0, 0)] {
         clock.advance(Seconds(7.0));
         let start = clock.now().since(Nanos(0));
         let answers = Load::constant(Watts(100.0)).counter(clock.clone(), Seconds(update), None);

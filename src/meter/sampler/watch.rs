@@ -2,9 +2,10 @@
 //!
 //! An energy is known best at the moments at which its counter changes, so a change is *caught*: a read of the old
 //! value close before it and a read of the new one close after it. As long as nothing is known of the counter that
-//! takes polling; once its grid is learned it takes two reads. Changes are caught after each edge of a phase, while
-//! the grid is being learned, now and then to keep it, and always where every change is asked for. Between, one read
-//! close after a change every other second keeps the curve going.
+//! takes polling; once its grid is learned it takes two reads. Changes are caught while the grid is being learned, now and
+//! then to keep it, and always where every change is asked for. After each edge of a phase the next changes are wanted: as
+//! the grid says when they are, a *look* after each is enough; without a grid they are caught. Between, one read close after
+//! a change every other second keeps the curve going.
 
 use crate::units::{Nanos, Seconds};
 
@@ -15,7 +16,11 @@ use super::grid::{Expected, Grid};
 const KNOWN_WELL: f64 = 0.2;
 /// Between polls while a change is awaited whose moment is not known.
 const POLL: Seconds = Seconds(0.01);
-/// Changes to catch after an edge,
+/// Changes to see after an edge; the step in which it shows and the next,
+const EDGE_LOOKS: u32 = 2;
+/// and one more where the edge shows in the second only: a sensor is late by up to so much.
+const SHOWS_LATE: Seconds = Seconds(0.03);
+/// Changes to catch while the grid is not known,
 const EDGE_CATCHES: u32 = 3;
 /// and where each takes polling because the counter keeps to no grid.
 const EDGE_CATCHES_POLLING: u32 = 2;
@@ -28,13 +33,17 @@ const PATIENCE_PERIODS: f64 = 1.5;
 const PATIENCE_FLOOR: Seconds = Seconds(0.3);
 /// The moment of a change is known if it is within this share of a period.
 const KNOWN: f64 = 0.3;
+/// One look is enough after a change whose moment is known to this share of a period either way.
+const LOOKED_AT: f64 = 0.2;
 /// So long after the last catch the grid is looked at again; it is known well when a change can be foretold
 /// so far ahead.
 const KEEP: Seconds = Seconds(10.0);
 /// A read that fails is tried again soon so many times.
 const SOON: u32 = 3;
-/// Room left between a read and a change.
+/// Room left between a read and a change,
 const GUARD: Seconds = Seconds(0.0005);
+/// and between a change and the look after it, so that nobody who knows the grid less well takes it for the one before.
+const LOOK_LATER: f64 = 0.1;
 
 /// A change being awaited.
 #[derive(Debug, Clone, Copy)]
@@ -56,8 +65,10 @@ pub(super) struct Watch {
     fine: bool,
     sparse: Seconds,
     grid: Grid,
-    /// Changes still to catch.
+    /// Changes still to see.
     wanted: u32,
+    /// The next read that was planned looks at one of them.
+    looking: bool,
     hunt: Option<Hunt>,
     due: Nanos,
     last_catch: Option<Nanos>,
@@ -67,6 +78,8 @@ pub(super) struct Watch {
     cost: Seconds,
     /// An edge asks for a read at once.
     asked: bool,
+    /// How many looks it takes after that read is still to be told.
+    edge: bool,
     /// Nothing changed when the last change was awaited: no more of that until an edge asks for it.
     fruitless: bool,
     /// Uncertainty of the period when it was last told, as a share.
@@ -80,12 +93,14 @@ impl Watch {
             sparse,
             grid: Grid::new(described),
             wanted: FIRST_CATCHES,
+            looking: false,
             hunt: None,
             due: Nanos(0),
             last_catch: None,
             last: None,
             cost: Seconds(0.0),
             asked: false,
+            edge: false,
             fruitless: false,
             told: f64::INFINITY,
         }
@@ -104,11 +119,13 @@ impl Watch {
         self.hunt = self.hunt.filter(|hunt| hunt.old.is_some());
         let most = if self.grid.is_irregular() { EDGE_CATCHES_POLLING } else { EDGE_CATCHES };
         self.wanted = self.wanted.max(most);
+        self.edge = true;
     }
 
     /// No more than what is always done.
     pub(super) fn rest(&mut self) {
         self.asked = false;
+        self.looking = false;
         self.wanted = 0;
     }
 
@@ -148,7 +165,12 @@ impl Watch {
         self.asked = false;
         self.last = Some((before, after, value));
         match self.hunt {
-            None => self.plan(after),
+            // What an edge asked for came first.
+            None if self.looking && before < self.due => {}
+            None => {
+                self.wanted = self.wanted.saturating_sub(u32::from(self.looking));
+                self.plan(after);
+            }
             Some(Hunt { old: Some((old_at, old)), next, .. }) if old.total_cmp(&value).is_ne() => {
                 self.grid.observe(old_at, after, next);
                 self.last_catch = Some(after);
@@ -201,13 +223,36 @@ impl Watch {
 
     /// Decides what comes after a read that ended at `now`.
     fn plan(&mut self, now: Nanos) {
-        if self.wanted > 0 || self.fine {
+        let look = self.next_change(now).filter(|_| self.wanted > 0 && !self.fine);
+        self.looking = look.is_some();
+        if let Some(look) = look.filter(|_| std::mem::take(&mut self.edge)) {
+            let soon = look.since(now) < SHOWS_LATE + self.grid.period() * LOOK_LATER;
+            self.wanted = EDGE_LOOKS + u32::from(soon);
+        }
+        if let Some(look) = look {
+            self.hunt = None;
+            self.due = look;
+        } else if self.wanted > 0 || self.fine {
             self.hunt_from(now);
         } else if let Some(ahead) = self.learning() {
             self.hunt_from(now.offset(self.grid.period() * (ahead - 1.5).max(0.0)));
         } else {
             self.pause(now);
         }
+    }
+
+    /// When the next change has surely been, where the grid tells it closely. A change of which the last read does not tell
+    /// whether it was before or after is the next one too.
+    fn next_change(&self, now: Nanos) -> Option<Nanos> {
+        let period = self.grid.period();
+        let (read, _, _) = self.last?;
+        let looked = |from: Nanos| {
+            let next = self.grid.next(from).filter(|_| !self.grid.is_irregular())?;
+            let reach = next.latest.since(next.earliest) / 2.0;
+            (reach <= period * LOOKED_AT).then(|| next.latest.offset(period * LOOK_LATER))
+        };
+        let undecided = looked(read.offset(period * -(2.0 * LOOKED_AT + LOOK_LATER)));
+        undecided.filter(|look| *look > now).or_else(|| looked(now))
     }
 
     /// How many periods ahead the next catch for learning lies; none when the grid is known or hopeless.
@@ -275,6 +320,7 @@ impl Watch {
             self.hunt_from(eve);
             return;
         }
-        self.due = self.grid.next(eve).map_or(target, |next| next.latest.offset(GUARD));
+        let later = self.grid.period() * LOOK_LATER;
+        self.due = self.grid.next(eve).map_or(target, |next| next.latest.offset(later));
     }
 }
