@@ -1,5 +1,7 @@
 //! What a body of `/v1/chat/completions`, `/v1/completions` or `/tokenize` asks for, and the errors it can earn, in vLLM's shapes.
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -120,11 +122,9 @@ enum Prompt {
     Texts(Vec<String>),
 }
 
-/// The tokens of a prompt: how many, and a hash of each in order.
-struct Counted {
-    words: Vec<u64>,
-    strings: Vec<String>,
-}
+/// The tokens of a prompt in order.
+#[derive(Default)]
+struct Counted<'a>(Vec<Cow<'a, str>>);
 
 fn read(bytes: &[u8]) -> Result<Body, ApiError> {
     serde_json::from_slice(bytes).map_err(|cause| ApiError {
@@ -149,7 +149,7 @@ pub(crate) fn ask(config: &MockConfig, api: Api, bytes: &[u8]) -> Result<Ask, Ap
     let overrides = body.mock.take().unwrap_or_default();
     let service = Service::of(config, &overrides)
         .map_err(|message| ApiError::bad_request(Some("mock"), message))?;
-    let words = prompt(&body, api)?.words;
+    let words = prompt(&body, api)?.hashes();
     let prompt_tokens = words.len() as u64;
     let output = output(&body, config, prompt_tokens, service.tokens)?;
     Ok(Ask {
@@ -165,7 +165,7 @@ pub(crate) fn ask(config: &MockConfig, api: Api, bytes: &[u8]) -> Result<Ask, Ap
     })
 }
 
-fn prompt(body: &Body, api: Api) -> Result<Counted, ApiError> {
+fn prompt(body: &Body, api: Api) -> Result<Counted<'_>, ApiError> {
     match (api, &body.messages, &body.prompt) {
         (Api::Chat, Some(messages), _) if !messages.is_empty() => {
             Ok(count_messages(messages, true))
@@ -178,7 +178,7 @@ fn prompt(body: &Body, api: Api) -> Result<Counted, ApiError> {
     }
 }
 
-fn count_prompt(prompt: &Prompt) -> Result<Counted, ApiError> {
+fn count_prompt(prompt: &Prompt) -> Result<Counted<'_>, ApiError> {
     let text = match prompt {
         Prompt::Text(text) => text,
         Prompt::Texts(texts) if texts.len() == 1 => &texts[0],
@@ -187,18 +187,16 @@ fn count_prompt(prompt: &Prompt) -> Result<Counted, ApiError> {
             return Err(ApiError::bad_request(Some("prompt"), message));
         }
         Prompt::Tokens(ids) => {
-            let words = ids.iter().map(|id| tokens::hash(&id.to_le_bytes())).collect();
-            let strings = ids.iter().map(|id| format!("<{id}>")).collect();
-            return Ok(Counted { words, strings });
+            return Ok(Counted(ids.iter().map(|id| format!("<{id}>").into()).collect()));
         }
     };
-    let mut counted = Counted { words: Vec::new(), strings: Vec::new() };
+    let mut counted = Counted::default();
     counted.add(text);
     Ok(counted)
 }
 
-fn count_messages(messages: &[Message], opens_answer: bool) -> Counted {
-    let mut counted = Counted { words: Vec::new(), strings: Vec::new() };
+fn count_messages(messages: &[Message], opens_answer: bool) -> Counted<'_> {
+    let mut counted = Counted::default();
     for message in messages {
         counted.template(tokens::MESSAGE_TOKENS);
         match &message.content {
@@ -217,19 +215,18 @@ fn count_messages(messages: &[Message], opens_answer: bool) -> Counted {
     counted
 }
 
-impl Counted {
-    fn add(&mut self, text: &str) {
-        for word in text.split_whitespace() {
-            self.words.push(tokens::hash(word.as_bytes()));
-            self.strings.push(word.to_owned());
-        }
+impl<'a> Counted<'a> {
+    fn add(&mut self, text: &'a str) {
+        self.0.extend(text.split_whitespace().map(Cow::from));
     }
 
     fn template(&mut self, tokens: u64) {
-        for number in 0..tokens {
-            self.words.push(number);
-            self.strings.push(format!("<|template_{number}|>"));
-        }
+        self.0.extend((0..tokens).map(|number| Cow::from(format!("<|template_{number}|>"))));
+    }
+
+    /// What the prefix cache knows words by.
+    fn hashes(&self) -> Vec<u64> {
+        self.0.iter().map(|word| tokens::hash(word.as_bytes())).collect()
     }
 }
 
@@ -287,8 +284,8 @@ pub(crate) fn tokenize(config: &MockConfig, bytes: &[u8]) -> Result<Vec<u8>, Api
             return Err(ApiError::bad_request(None, "neither prompt nor messages"));
         }
     };
-    let ids: Vec<u32> = counted.strings.iter().map(|word| tokens::id(word)).collect();
-    let strings = body.return_token_strs.unwrap_or(false).then_some(&counted.strings);
+    let ids: Vec<u32> = counted.0.iter().map(|word| tokens::id(word)).collect();
+    let strings = body.return_token_strs.unwrap_or(false).then_some(&counted.0);
     let answer = json!({
         "count": ids.len(),
         "max_model_len": config.max_model_len,

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use ai_energy_benchmarks::error::{Problem, Problems};
 use serde::Deserialize;
@@ -9,6 +10,7 @@ use serde::Deserialize;
 use crate::fault::{Fault, FaultKind, FaultNumbers, FaultRule, When};
 use crate::random::Jitter;
 use crate::schedule::Timing;
+use crate::tls::TlsMode;
 
 /// When the event that names the role leaves (chat only).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -21,6 +23,33 @@ pub enum RoleEvent {
     AtStart,
     /// Never.
     None,
+}
+
+/// A time during which connections are refused by the system. Written `FROM:TO`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Closed {
+    /// Seconds after the start.
+    pub from_s: f64,
+    /// Seconds after the start, more than `from_s`.
+    pub to_s: f64,
+}
+
+impl FromStr for Closed {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is not FROM:TO in seconds, FROM before TO");
+        let (from, to) = text.split_once(':').ok_or_else(wrong)?;
+        let number = |word: &str| word.parse::<f64>().map_err(|_| wrong());
+        let closed = Self { from_s: number(from)?, to_s: number(to)? };
+        if closed.is_possible() { Ok(closed) } else { Err(wrong()) }
+    }
+}
+
+impl Closed {
+    fn is_possible(self) -> bool {
+        is_time(self.from_s * 1e3) && is_time(self.to_s * 1e3) && self.from_s < self.to_s
+    }
 }
 
 /// A whole server.
@@ -58,6 +87,10 @@ pub struct MockConfig {
     pub kv_cache_tokens: u64,
     /// Prefixes that were seen before count as cached prompt tokens, in blocks of 16 tokens. Default: true.
     pub prefix_cache: bool,
+    /// TLS on every connection. Default: none.
+    pub tls: Option<TlsMode>,
+    /// When the listening socket is closed, in seconds after the start.
+    pub closed: Vec<Closed>,
     /// What goes wrong.
     pub faults: Vec<FaultRule>,
     /// Seed of jitter and of faults by rate. Default: 0.
@@ -87,6 +120,8 @@ impl Default for MockConfig {
             max_running: None,
             kv_cache_tokens: 1_000_000,
             prefix_cache: true,
+            tls: None,
+            closed: Vec::new(),
             faults: Vec::new(),
             seed: 0,
             log: None,
@@ -130,6 +165,10 @@ impl MockConfig {
             if zero {
                 wrong(place, "0 is out of range".to_owned(), "1 or more");
             }
+        }
+        if !self.closed.iter().all(|closed| closed.is_possible()) {
+            let message = "a time that ends before it begins".to_owned();
+            wrong("closed", message, "seconds after the start, the first less than the second");
         }
         self.check_faults(&mut wrong);
         problems.into_result()

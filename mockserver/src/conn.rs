@@ -2,10 +2,9 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 
-use mio::net::TcpStream;
-
 use crate::answer::{After, Answer};
 use crate::fault::{Fault, FaultKind};
+use crate::link::Link;
 
 /// What a connection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +58,7 @@ pub(crate) struct Drip {
 
 #[derive(Debug)]
 pub(crate) struct Conn {
-    pub stream: TcpStream,
+    pub link: Link,
     pub generation: u64,
     pub state: State,
     pub keep_alive: bool,
@@ -84,9 +83,9 @@ pub(crate) enum ReadEnd {
 }
 
 impl Conn {
-    pub(crate) fn new(stream: TcpStream, generation: u64) -> Self {
+    pub(crate) fn new(link: Link, generation: u64) -> Self {
         Self {
-            stream,
+            link,
             generation,
             state: State::Idle,
             keep_alive: true,
@@ -104,13 +103,13 @@ impl Conn {
     /// last unless the client closed too.
     pub(crate) fn read(&mut self, buffer: &mut [u8], closing: bool) -> ReadEnd {
         loop {
-            match self.stream.read(buffer) {
+            match self.link.read(buffer) {
                 Ok(0) => return ReadEnd::Closed,
                 Ok(count) => {
                     if self.state != State::Draining {
                         self.input.extend_from_slice(&buffer[..count]);
                     }
-                    if count < buffer.len() && !closing {
+                    if count < buffer.len() && !closing && self.link.short_reads_end() {
                         return ReadEnd::Open;
                     }
                 }
@@ -126,7 +125,7 @@ impl Conn {
         debug_assert!(self.is_drained(), "order of bytes");
         let taken = self.write_some(bytes)?;
         if taken == bytes.len() {
-            return Ok(true);
+            return Ok(self.link.is_flushed());
         }
         self.pending.extend_from_slice(&bytes[taken..]);
         Ok(false)
@@ -134,6 +133,9 @@ impl Conn {
 
     /// Writes what is pending. Returns whether the socket took all.
     pub(crate) fn flush(&mut self) -> io::Result<bool> {
+        if !self.link.flush()? {
+            return Ok(false);
+        }
         let pending = std::mem::take(&mut self.pending);
         let taken = self.write_some(&pending[self.pending_at..]);
         self.pending = pending;
@@ -143,7 +145,8 @@ impl Conn {
 
     /// Writes the next pending byte alone.
     pub(crate) fn drip(&mut self) -> io::Result<bool> {
-        let byte = [self.pending[self.pending_at]];
+        let Some(byte) = self.pending.get(self.pending_at) else { return self.flush() };
+        let byte = [*byte];
         self.pending_at += self.write_some(&byte)?;
         Ok(self.forget_if_drained())
     }
@@ -151,7 +154,7 @@ impl Conn {
     fn write_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut taken = 0;
         while taken < bytes.len() {
-            match self.stream.write(&bytes[taken..]) {
+            match self.link.write(&bytes[taken..]) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(count) => taken += count,
                 Err(cause) if cause.kind() == ErrorKind::WouldBlock => break,
@@ -173,7 +176,7 @@ impl Conn {
     }
 
     pub(crate) fn is_drained(&self) -> bool {
-        self.pending_at == self.pending.len()
+        self.pending_at == self.pending.len() && self.link.is_flushed()
     }
 
     /// How the bytes of an answer with this fault leave, `bytes` being the first of them.

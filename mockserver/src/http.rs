@@ -304,6 +304,8 @@ mod tests {
             }
             let (request, used) = whole(&bytes);
             prop_assert_eq!(used, bytes.len());
+            bytes.extend_from_slice(b"GET /next HTTP/1.1\r\n\r\n");
+            prop_assert_eq!(&whole(&bytes), &(request.clone(), used), "what follows changes nothing");
             prop_assert_eq!(request.body, body);
         }
     }

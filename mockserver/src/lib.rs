@@ -24,6 +24,7 @@ mod fault;
 mod frames;
 mod gate;
 pub mod http;
+mod link;
 mod log;
 mod metrics;
 #[cfg(feature = "cli")]
@@ -35,10 +36,11 @@ mod serve;
 mod server;
 mod shared;
 mod stats;
+mod tls;
 pub mod tokens;
 mod worker;
 
-pub use config::{MockConfig, Overrides, RoleEvent};
+pub use config::{Closed, MockConfig, Overrides, RoleEvent};
 pub use fault::{Fault, FaultKind, FaultNumbers, FaultRule, When};
 pub use log::{Outcome, RequestLog};
 #[cfg(feature = "cli")]
@@ -47,3 +49,4 @@ pub use random::Jitter;
 pub use schedule::{Schedule, Timing, Write};
 pub use server::{MockServer, raise_open_files};
 pub use stats::{Lag, Planted, Stats};
+pub use tls::TlsMode;

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::config::{MockConfig, RoleEvent};
+use crate::config::{Closed, MockConfig, RoleEvent};
 use crate::fault::FaultRule;
 use crate::random::Jitter;
 use crate::schedule::Timing;
+use crate::tls::TlsMode;
 
 /// Options of `mock-server`. Anything here can be changed by one request for itself, under the key `mock` of its body.
 #[derive(Debug, Clone, Args)]
@@ -70,6 +71,15 @@ pub struct MockOptions {
     /// Count no prompt tokens as cached
     #[arg(long)]
     pub no_prefix_cache: bool,
+    /// Refuse connections between two times in seconds after the start; may be repeated
+    #[arg(long, value_name = "FROM:TO")]
+    pub closed: Vec<Closed>,
+    /// Speak TLS, with a certificate made at the start
+    #[arg(long, value_enum, value_name = "MODE")]
+    pub tls: Option<TlsArg>,
+    /// Write the certificate there in PEM, for clients that are to trust it
+    #[arg(long, value_name = "FILE.pem", requires = "tls")]
+    pub certificate: Option<PathBuf>,
     /// Plant a fault: NAME=RATE or NAME@REQUEST,REQUEST (from 0), then :KEY=VALUE,...; may be repeated
     #[arg(long = "fault", value_name = "FAULT")]
     pub faults: Vec<FaultRule>,
@@ -90,6 +100,19 @@ pub enum RoleArg {
     AtStart,
     /// Nowhere
     None,
+}
+
+/// Which TLS is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TlsArg {
+    /// With a certificate signed by itself
+    SelfSigned,
+    /// With one whose time is over
+    Expired,
+    /// With one for another name
+    WrongName,
+    /// Every connection is broken off at the client's first byte
+    Abort,
 }
 
 impl MockOptions {
@@ -122,6 +145,13 @@ impl MockOptions {
             max_running: self.max_running,
             kv_cache_tokens: self.kv_cache_tokens,
             prefix_cache: !self.no_prefix_cache,
+            tls: self.tls.map(|mode| match mode {
+                TlsArg::SelfSigned => TlsMode::SelfSigned,
+                TlsArg::Expired => TlsMode::Expired,
+                TlsArg::WrongName => TlsMode::WrongName,
+                TlsArg::Abort => TlsMode::Abort,
+            }),
+            closed: self.closed,
             faults: self.faults,
             seed: self.seed,
             log: self.log,

@@ -105,7 +105,7 @@ impl Iterator for Schedule {
     clippy::cast_sign_loss,
     reason = "never negative, and saturates where a schedule is longer than centuries"
 )]
-fn whole(ns: f64) -> u64 {
+pub(crate) fn whole(ns: f64) -> u64 {
     ns.round() as u64
 }
 

@@ -19,6 +19,7 @@ use crate::log::{Log, RequestLog, lock};
 use crate::prefix::PrefixCache;
 use crate::shared::{Mailbox, Message, Shared};
 use crate::stats::{Counters, Stats};
+use crate::tls::{self, Tls};
 use crate::worker::{WAKER, Worker};
 
 /// Connections that the system holds until they are accepted.
@@ -45,11 +46,23 @@ impl MockServer {
         })?;
         let log = Log::open(config.log.as_deref(), config.keep_requests)
             .map_err(|cause| Problem::new("log", format!("cannot be made: {cause}")))?;
-        Self::launch(config, listener, log)
+        let tls = match config.tls {
+            Some(mode) => Some(
+                tls::prepare(mode, config.address)
+                    .map_err(|cause| Problem::new("tls", format!("no certificate: {cause}")))?,
+            ),
+            None => None,
+        };
+        Self::launch(config, listener, log, tls)
             .map_err(|cause| Problem::new("threads", format!("cannot be started: {cause}")).into())
     }
 
-    fn launch(config: MockConfig, listener: TcpListener, log: Log) -> io::Result<Self> {
+    fn launch(
+        config: MockConfig,
+        listener: TcpListener,
+        log: Log,
+        tls: Option<Tls>,
+    ) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let mut mailboxes = Vec::new();
         let mut ends = Vec::new();
@@ -68,7 +81,9 @@ impl MockServer {
                 .prefix_cache
                 .then(|| Mutex::new(PrefixCache::of(config.kv_cache_tokens))),
             log,
+            tls,
             log_failure: Mutex::default(),
+            address,
             anchor: Anchor::take(),
             requests: AtomicU64::new(0),
             config,
@@ -79,6 +94,7 @@ impl MockServer {
             workers.push(Worker::new(me, Arc::clone(&shared), poll, inbox)?);
         }
         workers[0].listen(listener)?;
+        workers[0].plan_closing();
         let mut server = Self { address, shared, threads: Vec::new() };
         for (me, worker) in workers.into_iter().enumerate() {
             let builder = std::thread::Builder::new().name(format!("mock-server-{me}"));
@@ -98,7 +114,14 @@ impl MockServer {
     /// Its base URL, without `/v1`.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        let scheme = if self.shared.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
+    }
+
+    /// The certificate in PEM, for clients that are to trust it; none without TLS.
+    #[must_use]
+    pub fn certificate(&self) -> Option<&str> {
+        self.shared.tls.as_ref().map(|tls| tls.certificate.as_str())
     }
 
     /// What it did so far.
@@ -169,7 +192,8 @@ impl Drop for MockServer {
     }
 }
 
-fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+/// Listens there.
+pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;

@@ -1,5 +1,6 @@
 //! What all threads of a server share.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
@@ -14,13 +15,14 @@ use crate::gate::{Gate, Ticket};
 use crate::log::{Log, RequestLog, lock};
 use crate::prefix::PrefixCache;
 use crate::stats::{Counters, Stats};
+use crate::tls::Tls;
 
 /// What one thread tells another.
 pub(crate) enum Message {
     /// A connection to serve.
     Connection(TcpStream),
-    /// A place came free for this one.
-    Admit(Ticket),
+    /// A place came free for this one, at this time.
+    Admit(Ticket, u64),
     /// Connections are taken here from now on, or nowhere; the answer comes when it is so.
     Listen(Option<TcpListener>, Sender<()>),
     Stop,
@@ -39,8 +41,10 @@ pub(crate) struct Shared {
     pub gate: Option<Mutex<Gate>>,
     pub prefixes: Option<Mutex<PrefixCache>>,
     pub log: Log,
+    pub tls: Option<Tls>,
     /// The first line that could not be written.
     pub log_failure: Mutex<Option<String>>,
+    pub address: SocketAddr,
     pub anchor: Anchor,
     pub requests: AtomicU64,
 }

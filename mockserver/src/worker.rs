@@ -2,16 +2,13 @@
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
-use std::net::Shutdown;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
-use std::time::Duration;
 
 use ai_energy_benchmarks::clock;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
-use socket2::SockRef;
 
 use crate::alarm::{Alarm, Timer, Timers};
 use crate::answer::After;
@@ -19,6 +16,7 @@ use crate::conn::{Conn, Drip, Job, ReadEnd, State};
 use crate::fault::{self, FaultKind};
 use crate::gate::Ticket;
 use crate::http::{self, Parsed};
+use crate::link::Link;
 use crate::log::{Outcome, RequestLog, lock};
 use crate::shared::{Message, Shared};
 use crate::stats::Counters;
@@ -36,8 +34,10 @@ const SMALL_BYTES: usize = 16 << 10;
 const DRAIN_NS: u64 = 5_000_000_000;
 /// How long accepting pauses when the system has no more file descriptors.
 const ACCEPT_PAUSE_NS: u64 = 20_000_000;
-/// Slot of the timer that resumes accepting.
+/// Slots of timers that are of the listener, not of a connection: accepting resumes, the socket closes, it opens.
 const ACCEPT_SLOT: usize = usize::MAX;
+const CLOSE_SLOT: usize = usize::MAX - 1;
+const OPEN_SLOT: usize = usize::MAX - 2;
 
 pub(crate) struct Worker {
     pub(crate) me: usize,
@@ -166,10 +166,15 @@ impl Worker {
     }
 
     fn on_timer(&mut self, timer: Timer) {
-        if timer.slot == ACCEPT_SLOT {
-            self.accept();
-            return;
+        match timer.slot {
+            ACCEPT_SLOT => self.accept(),
+            CLOSE_SLOT => self.listener = None,
+            OPEN_SLOT => self.reopen(),
+            _ => self.on_connection_timer(timer),
         }
+    }
+
+    fn on_connection_timer(&mut self, timer: Timer) {
         let Some(conn) = self.conns.get(timer.slot) else { return };
         if conn.generation != timer.generation {
             return;
@@ -204,13 +209,39 @@ impl Worker {
         }
     }
 
+    /// Timers for the times at which the listening socket is closed.
+    pub(crate) fn plan_closing(&mut self) {
+        let start_ns = self.shared.anchor.mono_ns.0;
+        for closed in &self.shared.config.closed {
+            for (at_s, slot) in [(closed.from_s, CLOSE_SLOT), (closed.to_s, OPEN_SLOT)] {
+                let after_ns = crate::schedule::whole(at_s * 1e9);
+                let due_ns = start_ns.saturating_add(after_ns);
+                self.timers.push(Timer { due_ns, slot, generation: 0 });
+            }
+        }
+    }
+
+    fn reopen(&mut self) {
+        if self.listener.is_some() {
+            return;
+        }
+        let opened =
+            crate::server::bind(self.shared.address).and_then(|listener| self.listen(listener));
+        if opened.is_err() {
+            // Somebody else may have the port for a moment.
+            self.count.accept_errors.add(1);
+            let due_ns = clock::now().0 + ACCEPT_PAUSE_NS;
+            self.timers.push(Timer { due_ns, slot: OPEN_SLOT, generation: 0 });
+        }
+    }
+
     fn welcome(&mut self, stream: TcpStream) {
         self.count.connections.add(1);
         let number = self.connections;
         self.connections += 1;
         if fault::refuses(&self.shared.config.faults, self.shared.config.seed, number) {
             self.count.planted[FaultKind::Refuse.position()].add(1);
-            let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+            Link::Plain(stream).break_off();
             return;
         }
         let to = (number % self.shared.counters.len() as u64) as usize;
@@ -223,12 +254,17 @@ impl Worker {
 
     fn adopt(&mut self, stream: TcpStream) {
         let _ = stream.set_nodelay(true);
+        let config = self.shared.tls.as_ref().and_then(|tls| tls.config.as_ref());
+        let Ok(link) = Link::new(stream, config) else {
+            self.count.accept_errors.add(1);
+            return;
+        };
         self.next_generation += 1;
         let entry = self.conns.vacant_entry();
         let token = Token(entry.key());
-        let conn = entry.insert(Conn::new(stream, self.next_generation));
+        let conn = entry.insert(Conn::new(link, self.next_generation));
         let both = Interest::READABLE | Interest::WRITABLE;
-        if self.poll.registry().register(&mut conn.stream, token, both).is_err() {
+        if self.poll.registry().register(conn.link.tcp(), token, both).is_err() {
             self.conns.remove(token.0);
         }
     }
@@ -237,7 +273,7 @@ impl Worker {
         while let Ok(message) = self.inbox.try_recv() {
             match message {
                 Message::Connection(stream) => self.adopt(stream),
-                Message::Admit(ticket) => self.admit(ticket),
+                Message::Admit(ticket, granted_ns) => self.admit(ticket, granted_ns),
                 Message::Listen(listener, done) => {
                     self.listener = None;
                     if listener.is_some_and(|listener| self.listen(listener).is_err()) {
@@ -252,6 +288,10 @@ impl Worker {
     }
 
     fn on_readable(&mut self, slot: usize, buffer: &mut [u8], closing: bool) {
+        if self.shared.tls.as_ref().is_some_and(|tls| tls.config.is_none()) {
+            self.break_off(slot);
+            return;
+        }
         let Some(conn) = self.conns.get_mut(slot) else { return };
         if conn.read(buffer, closing) == ReadEnd::Closed {
             self.lose(slot);
@@ -330,7 +370,7 @@ impl Worker {
 
     // --- answers --------------------------------------------------------------------------------------------------
 
-    fn admit(&mut self, ticket: Ticket) {
+    fn admit(&mut self, ticket: Ticket, granted_ns: u64) {
         let known = self.conns.get(ticket.slot).map(|conn| (conn.generation, conn.state));
         if known != Some((ticket.generation, State::Waiting)) {
             // It left while it waited: the place is the next one's.
@@ -338,7 +378,7 @@ impl Worker {
             return;
         }
         self.count.waiting.sub(1);
-        self.begin(ticket.slot, clock::now().0);
+        self.begin(ticket.slot, granted_ns);
         if self.conns.get(ticket.slot).is_some_and(Conn::is_drained) {
             self.settle(ticket.slot);
         }
@@ -459,10 +499,14 @@ impl Worker {
             }
             Some(After::Reset) => {
                 self.end_job(slot, Outcome::Faulted);
-                if let Some(conn) = self.conns.try_remove(slot) {
-                    let _ = SockRef::from(&conn.stream).set_linger(Some(Duration::ZERO));
-                }
+                self.break_off(slot);
             }
+        }
+    }
+
+    fn break_off(&mut self, slot: usize) {
+        if let Some(mut conn) = self.conns.try_remove(slot) {
+            conn.link.break_off();
         }
     }
 
@@ -484,7 +528,7 @@ impl Worker {
         let Some(conn) = self.conns.get_mut(slot) else { return };
         conn.state = State::Draining;
         conn.drip = None;
-        if conn.stream.shutdown(Shutdown::Write).is_err() {
+        if conn.link.close().is_err() {
             self.conns.remove(slot);
             return;
         }
@@ -515,8 +559,10 @@ impl Worker {
 
     fn leave_gate(&self) {
         let Some(gate) = &self.shared.gate else { return };
-        if let Some(ticket) = lock(gate).leave() {
-            self.shared.tell(ticket.worker, Message::Admit(ticket));
+        let mut gate = lock(gate);
+        if let Some(ticket) = gate.leave() {
+            // Stamped and told while the gate is held, so that service begins in the order of the queue.
+            self.shared.tell(ticket.worker, Message::Admit(ticket, clock::now().0));
         }
     }
 

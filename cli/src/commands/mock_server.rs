@@ -28,7 +28,13 @@ pub(crate) fn run(arguments: MockServerArgs) -> Exit {
 }
 
 fn serve(arguments: MockServerArgs) -> Result<Stats, Problems> {
+    let certificate = arguments.options.certificate.clone();
     let server = MockServer::start(arguments.options.into_config())?;
+    if let (Some(path), Some(pem)) = (certificate, server.certificate()) {
+        std::fs::write(&path, pem).map_err(|cause| {
+            Problem::new("--certificate", format!("{} cannot be written: {cause}", path.display()))
+        })?;
+    }
     terminal::note(&format!(
         "listening at {} (OpenAI API at {}/v1); Ctrl-C stops",
         server.url(),

@@ -198,6 +198,23 @@ fn a_closed_listener_refuses_and_opens_again_at_the_same_port() {
 }
 
 #[test]
+fn a_time_of_refusal_begins_and_ends_by_itself() {
+    let refuses = |server: &MockServer| TcpStream::connect(server.address()).is_err();
+    let closed = |times: &str| {
+        let closed = vec![times.parse().unwrap()];
+        MockServer::start(MockConfig { closed, ..quick() }).unwrap()
+    };
+    let for_good = closed("0:100000");
+    while !refuses(&for_good) {
+        std::thread::yield_now();
+    }
+    let for_a_moment = closed("0:0.01");
+    while refuses(&for_a_moment) {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
 fn a_fault_that_cannot_happen_to_a_request_is_not_counted() {
     let (got, server) = planted_whole(&json!({"fault": "missing_done"}));
     assert_eq!(got.end, End::Whole);

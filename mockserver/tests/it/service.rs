@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 
-use ai_energy_benchmarks_mockserver::{MockConfig, MockServer, Outcome, Timing, raise_open_files};
+use ai_energy_benchmarks_mockserver::{
+    FaultKind, FaultRule, MockConfig, MockServer, Outcome, Stats, Timing, raise_open_files,
+};
+use proptest::prelude::*;
 use serde_json::json;
 
 use crate::answers::quick;
@@ -19,6 +22,17 @@ fn metrics(client: &mut Client) -> HashMap<String, f64> {
             (name, value.parse().unwrap())
         })
         .collect()
+}
+
+/// Waits until the counts are as they will be.
+fn wait_for(server: &MockServer, arrived: impl Fn(&Stats) -> bool) -> Stats {
+    loop {
+        let stats = server.stats();
+        if arrived(&stats) {
+            return stats;
+        }
+        std::thread::yield_now();
+    }
 }
 
 #[test]
@@ -102,9 +116,7 @@ fn requests_beyond_the_places_wait_in_their_order() {
         for (k, client) in (0_u64..).zip(&mut clients) {
             client.send("POST", "/v1/chat/completions", &chat_body(&json!({})).to_string());
             // The next is sent when this one stands in the queue.
-            while server.stats().requests <= k {
-                std::thread::yield_now();
-            }
+            wait_for(&server, |stats| stats.running + stats.waiting + stats.completed() > k);
         }
         for client in &mut clients {
             assert_eq!(client.read().texts().len(), 6);
@@ -188,4 +200,58 @@ fn a_port_in_use_and_a_log_that_cannot_be_are_told() {
     let log = Some("/nonexistent/log.jsonl".into());
     let wrong = MockServer::start(MockConfig { log, ..quick() }).err().unwrap();
     assert_eq!(wrong.0[0].place, "log");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_is_planted_and_whoever_leaves_the_counts_add_up(
+        seed: u64,
+        threads in 1_usize..3,
+        places in proptest::option::of(1_usize..4),
+        rates in proptest::collection::vec(0.0..1.0 / FaultKind::ALL.len() as f64, FaultKind::ALL.len()),
+        leavers in proptest::collection::vec(any::<bool>(), 20),
+    ) {
+        let faults = FaultKind::ALL.into_iter().zip(rates).map(|(kind, rate)| {
+            let mut rule = FaultRule::rate(kind, rate);
+            rule.fault.numbers.byte_gap_ms = 0.0;
+            rule.fault.numbers.bytes = 100_000;
+            rule
+        });
+        let config = MockConfig {
+            seed,
+            threads,
+            max_running: places,
+            faults: faults.collect(),
+            ..quick()
+        };
+        let server = MockServer::start(config).unwrap();
+        let mut clients = Vec::new();
+        for (k, leaves) in leavers.into_iter().enumerate() {
+            let mut client = Client::of(&server).patience_ms(30);
+            let body = chat_body(&json!({"stream": k % 3 > 0}));
+            client.send("POST", "/v1/chat/completions", &body.to_string());
+            if !leaves {
+                client.read();
+            }
+            clients.push(client);
+        }
+        // One who leaves before the request was read has sent none.
+        let all_read = |stats: &Stats| stats.requests + stats.planted(FaultKind::Refuse) == 20;
+        wait_for(&server, all_read);
+        drop(clients);
+        let stats = wait_for(&server, |stats| stats.running + stats.waiting == 0);
+        let ended = stats.completed() + stats.faulted + stats.cancelled + stats.rejected;
+        prop_assert_eq!(ended, stats.requests);
+        prop_assert_eq!(stats.connections, 20);
+        prop_assert_eq!(stats.kv_tokens, 0);
+        prop_assert_eq!(stats.rejected, 0);
+        let log = server.requests();
+        let planted: u64 = stats.planted.iter().map(|one| one.count).sum();
+        let logged = log.iter().filter(|request| request.fault.is_some()).count() as u64;
+        let unlogged = [FaultKind::Refuse, FaultKind::Status429, FaultKind::Status500, FaultKind::Status502, FaultKind::Status503];
+        let statuses: u64 = unlogged.into_iter().map(|kind| stats.planted(kind)).sum();
+        prop_assert_eq!(planted, logged + statuses);
+    }
 }
