@@ -22,6 +22,12 @@ pub fn thread_cpu_time() -> Seconds {
     Nanos(nanos(ClockId::ThreadCPUTime)).since(Nanos(0))
 }
 
+/// Processor time, user and system, that all threads of this program have used.
+#[must_use]
+pub fn process_cpu_time() -> Seconds {
+    Nanos(nanos(ClockId::ProcessCPUTime)).since(Nanos(0))
+}
+
 /// The same instant on both clocks, within the time between the two reads (some 100 ns).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Anchor {

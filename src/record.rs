@@ -5,6 +5,7 @@
 //! a time, so after a crash only the last line can be torn: the reader drops and counts it.
 
 mod carbon;
+mod client;
 mod command;
 pub mod reference;
 mod scope;
@@ -29,6 +30,7 @@ pub use carbon::{
 
 use reference::{Gain, ReferenceTrace};
 
+pub use client::{ClientCost, Lags};
 pub use command::{CommandExit, CommandInfo, CommandRun};
 pub use scope::{CpuScope, Whose};
 
@@ -504,6 +506,17 @@ pub enum Event {
         /// Of the server and what it started; none where its processes are not known.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         server_s: Option<Seconds>,
+    },
+    /// What driving the load cost this program in a phase with requests.
+    Client {
+        /// Which.
+        phase: Phase,
+        /// Which repetition of the measurement, from 0.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        repetition: Option<u32>,
+        /// What it cost.
+        #[serde(flatten)]
+        cost: ClientCost,
     },
     /// How many repetitions it takes, decided after the first of them.
     Repetitions {

@@ -202,6 +202,9 @@ pub(crate) struct RunArgs {
     /// Catch every change of every energy counter, as metrics.fine: to study a sensor; costs some 9 % of a core on an H100
     #[arg(long)]
     pub fine: bool,
+    /// End with 4, after everything is written, when this client was the limit or that cannot be told
+    #[arg(long)]
+    pub strict_client: bool,
     /// Print report.json on standard output and nothing else there; of several runs one a line
     #[arg(long)]
     pub json: bool,

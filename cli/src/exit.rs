@@ -13,6 +13,8 @@ pub(crate) enum Exit {
     Usage,
     /// Finished, with failures.
     WithFailures,
+    /// The client was the limit, or it cannot be told, and `--strict-client` forbids that.
+    ClientLimited,
     /// Ctrl-C or SIGTERM; the report is marked incomplete.
     Interrupted,
     /// As the measured command did.
@@ -32,6 +34,7 @@ impl Exit {
             Self::RunFailed => 1,
             Self::Usage => 2,
             Self::WithFailures => 3,
+            Self::ClientLimited => 4,
             Self::Interrupted => 130,
             Self::Of(code) => code,
         }

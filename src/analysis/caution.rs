@@ -2,6 +2,7 @@
 
 use crate::record::{Event, RunRecords, Source, Warning};
 
+use super::client::ClientFindings;
 use super::condition;
 use super::energy::Metering;
 use super::findings::{
@@ -37,6 +38,8 @@ pub struct Seen<'a> {
     pub efficiency: &'a Efficiency,
     /// Repetitions, steady state, warm-up.
     pub protocol: &'a ProtocolFindings,
+    /// The client's own cost and lateness.
+    pub client: Option<&'a ClientFindings>,
     /// The repetitions with their requests.
     pub repetitions: &'a [Repetition<'a>],
     /// Sensors.
@@ -80,6 +83,13 @@ fn about_the_run(seen: &Seen<'_>) -> Vec<Warning> {
     }
     if seen.records.manifest.backend.weights == crate::record::Weights::Synthetic {
         found.push(Warning::new("synthetic_weights", SYNTHETIC_SENTENCE));
+    }
+    if let Some(client) = seen.client.filter(|client| client.client_limited == Some(true)) {
+        let message = format!(
+            "The client was a limit, so latencies and rates are partly its own: {}.",
+            client.because.join("; ")
+        );
+        found.push(Warning::new("client_limited", message));
     }
     let counts = seen.counts;
     if counts.failed > 0 {

@@ -14,6 +14,7 @@ use crate::record::{
 };
 
 use super::attribute::AttributionFindings;
+use super::client::ClientFindings;
 use super::footprint::Footprint;
 use super::meter_cost::MeterCost;
 use super::protocol::ProtocolFindings;
@@ -574,6 +575,9 @@ pub struct Findings {
     pub cross_checks: Vec<CrossCheck>,
     /// Load, heat, clocks and memory in the measured window.
     pub observations: Vec<Observation>,
+    /// What driving the load cost, and whether it disturbed the figures; null in reports of earlier versions.
+    #[serde(default)]
+    pub client: Option<ClientFindings>,
     /// What the metering itself cost; null in reports of earlier versions.
     #[serde(default)]
     pub meter_cost: Option<MeterCost>,

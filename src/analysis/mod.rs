@@ -11,6 +11,7 @@ pub mod attribute;
 pub mod baseline;
 pub mod calibrate;
 pub mod caution;
+pub mod client;
 pub mod command;
 pub mod compare;
 pub mod condition;
@@ -98,6 +99,7 @@ pub fn analyse(records: &RunRecords) -> Findings {
     let cross_checks = metering.cross_checks();
     let headline = efficiency::headline_parts(&energy);
     let protocol = protocol::findings(&metering, &headline, &repetitions);
+    let driving = client::findings(records, &measured, &tokens);
     let warnings = caution::warnings(&caution::Seen {
         records,
         metering: &metering,
@@ -107,6 +109,7 @@ pub fn analyse(records: &RunRecords) -> Findings {
         metered: client_energy.as_ref().filter(|_| client.is_none()).unwrap_or(&energy),
         efficiency: &efficiency,
         protocol: &protocol,
+        client: driving.as_ref(),
         repetitions: &repetitions,
         sensors: &sensors,
         cross_checks: &cross_checks,
@@ -142,6 +145,7 @@ pub fn analyse(records: &RunRecords) -> Findings {
         phases: phases(records, &metering),
         observations: metering.observations(),
         cpu_share: metering.cpu_share(),
+        client: driving,
         meter_cost: Some(metering.own_cost(manifest.host.cpu_count)),
         config: manifest.config.clone(),
         run,

@@ -2,6 +2,7 @@
 //! the caller's.
 
 mod attribution;
+mod client;
 mod footprint;
 mod meter_cost;
 mod protocol;
@@ -304,6 +305,7 @@ fn headline(page: &mut Page, findings: &Findings) {
     footprint::lines(page, findings);
     page.field("Boundary", &findings.boundary);
     scope::scope(page, findings);
+    client::line(page, findings.client.as_ref());
     meter_cost::line(page, findings.meter_cost.as_ref());
 }
 

@@ -147,11 +147,7 @@ impl Driver {
         };
         let scheduled = clock::now();
         let identity = Identity { index, phase, repetition, prompt_id: sample.id, scheduled };
-        let mut recorder = Recorder::new(
-            self.limits.keep_output,
-            usize::try_from(params.max_new_tokens).unwrap_or(usize::MAX),
-            Arc::clone(&self.counters),
-        );
+        let mut recorder = Recorder::new(self.limits.keep_output, Arc::clone(&self.counters));
         self.counters.sent();
         let mut retries = 0;
         let result = loop {

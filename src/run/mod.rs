@@ -4,6 +4,7 @@
 //! through the phases: idle (bare), load (the backend gets ready), idle, warm-up, measure as often as asked, idle. Meters
 //! are read from before loading until after the last phase, on a thread of their own; records are written by another.
 
+mod client;
 mod command;
 mod control;
 mod driver;
@@ -21,6 +22,7 @@ mod processor;
 mod progress;
 mod recorder;
 mod scope;
+mod stamps;
 mod ticker;
 
 use std::path::{Path, PathBuf};

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::client;
 use super::driver::{Batch, Driver};
 use super::journal::Line;
 use super::metering::Metering;
@@ -79,12 +80,16 @@ impl Phases<'_> {
                 let held = Arc::new(AtomicBool::new(requests.until_steady.is_some()));
                 let batch = Batch { phase, repetition, requests, held: Arc::clone(&held) };
                 let sending = driver.send(batch, self.in_flight);
-                match requests.until_steady {
-                    None => sending.await,
-                    Some(limits) => {
-                        tokio::join!(sending, self.hold_until_steady(&limits, &held));
+                let cost = client::watched(async {
+                    match requests.until_steady {
+                        None => sending.await,
+                        Some(limits) => {
+                            tokio::join!(sending, self.hold_until_steady(&limits, &held));
+                        }
                     }
-                }
+                });
+                let cost = cost.await;
+                driver.journal.event(Event::Client { phase, repetition, cost });
             }
         }
         self.metering.edge();

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::progress::Counters;
+use super::stamps::Stamps;
 use crate::backend::{BackendError, Completion, Sink, StreamEvent};
 use crate::clock;
 use crate::record::{FailureClass, Outcome, Phase, RequestRecord, TokenCounts};
@@ -16,7 +17,7 @@ pub(super) struct Recorder {
     sent: Option<Nanos>,
     first_byte: Option<Nanos>,
     /// Arrival of every event with generated text.
-    events: Vec<Nanos>,
+    events: Stamps,
     chars: u64,
     output: String,
 }
@@ -32,14 +33,13 @@ pub(super) struct Identity {
 }
 
 impl Recorder {
-    pub(super) fn new(keep_output: bool, expected_events: usize, counters: Arc<Counters>) -> Self {
+    pub(super) fn new(keep_output: bool, counters: Arc<Counters>) -> Self {
         Self {
             keep_output,
             counters,
             sent: None,
             first_byte: None,
-            // No growth while tokens arrive, within reason.
-            events: Vec::with_capacity(expected_events.min(65_536)),
+            events: Stamps::default(),
             chars: 0,
             output: String::new(),
         }
@@ -48,7 +48,7 @@ impl Recorder {
     /// Forgets a failed attempt.
     pub(super) fn restart(&mut self) {
         let counters = Arc::clone(&self.counters);
-        *self = Self::new(self.keep_output, self.events.capacity(), counters);
+        *self = Self::new(self.keep_output, counters);
     }
 
     /// Whether any byte of an answer has come; after that an attempt is never repeated.
@@ -88,10 +88,10 @@ impl Recorder {
             scheduled_ns: identity.scheduled,
             sent_ns: sent,
             first_byte_ns: self.first_byte,
-            first_token_ns: self.events.first().copied(),
-            last_token_ns: self.events.last().copied(),
+            first_token_ns: self.events.first(),
+            last_token_ns: self.events.last(),
             end_ns: end,
-            event_offsets_ns: self.events.iter().map(|at| at.0.saturating_sub(sent.0)).collect(),
+            event_offsets_ns: self.events.after(sent),
             tokens,
             output_chars: self.chars,
             output: self.keep_output.then_some(self.output),
@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_request_that_failed_half_way_keeps_the_tokens_it_had() {
-        let mut recorder = Recorder::new(true, 4, Arc::default());
+        let mut recorder = Recorder::new(true, Arc::default());
         recorder.event(Nanos(10), StreamEvent::Sent);
         recorder.event(Nanos(20), StreamEvent::FirstByte);
         recorder.event(Nanos(20), StreamEvent::Empty);
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_whole_answer_counts_as_output_and_says_nothing_of_a_first_token() {
-        let mut recorder = Recorder::new(true, 4, Arc::default());
+        let mut recorder = Recorder::new(true, Arc::default());
         recorder.event(Nanos(10), StreamEvent::Sent);
         recorder.event(Nanos(20), StreamEvent::Whole { content: "yes", reasoning: "" });
         let done =
@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_stream_without_text_has_no_first_token() {
-        let mut recorder = Recorder::new(false, 4, Arc::default());
+        let mut recorder = Recorder::new(false, Arc::default());
         recorder.event(Nanos(10), StreamEvent::Sent);
         recorder.event(Nanos(20), StreamEvent::FirstByte);
         recorder.event(Nanos(25), StreamEvent::Empty);

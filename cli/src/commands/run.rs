@@ -106,18 +106,23 @@ pub(super) struct Runner<'a> {
 }
 
 /// The runs of one command.
-struct AllMade(Vec<Row>);
+struct AllMade {
+    rows: Vec<Row>,
+    /// `--strict-client` has something to say of one of them.
+    client_limited: bool,
+}
 
 impl AllMade {
     /// 0 when all went well; else what went worst, but nothing is a failure of the whole that left
     /// results behind.
     fn for_several(&self, hydra_shaped: bool) -> Exit {
-        let any = |end: End| self.0.iter().any(|row| row.end == end);
+        let any = |end: End| self.rows.iter().any(|row| row.end == end);
         let good = any(End::Ok) || any(End::WithFailures) || any(End::Skipped);
         match () {
             () if any(End::Interrupted) => Exit::Interrupted,
             () if any(End::Failed) && (hydra_shaped || !good) => Exit::RunFailed,
             () if any(End::Failed) || any(End::WithFailures) => Exit::WithFailures,
+            () if self.client_limited => Exit::ClientLimited,
             () => Exit::Ok,
         }
     }
@@ -127,13 +132,15 @@ impl Runner<'_> {
     /// Makes the runs in turn. A failure does not stop those after it, unless that is asked for.
     fn make_all(&self, cells: &[Cell]) -> AllMade {
         let mut rows = Vec::with_capacity(cells.len());
+        let mut client_limited = false;
         for (number, cell) in cells.iter().enumerate() {
             terminal::note(&format!("run {} of {}: {}", number + 1, cells.len(), cell.label));
             if self.arguments.resume.is_some() && resume::is_complete(&cell.loaded) {
                 rows.push(Row::skipped(cell.label.clone(), &cell.loaded.place.output_dir));
                 continue;
             }
-            let Made { row, .. } = self.make(cell);
+            let Made { row, exit, .. } = self.make(cell);
+            client_limited |= exit == Exit::ClientLimited;
             let end = row.end;
             rows.push(row);
             let stop = end == End::Interrupted
@@ -151,7 +158,7 @@ impl Runner<'_> {
         } else {
             terminal::out(&table);
         }
-        AllMade(rows)
+        AllMade { rows, client_limited }
     }
 
     /// One run, from its check to its report.
@@ -235,6 +242,10 @@ impl Runner<'_> {
         self.show(&findings, &written);
         tell(&written);
         let (ended, exit) = outcome(end, &findings, kept && written.problems.is_empty());
+        let exit = match exit {
+            Exit::Ok if self.arguments.strict_client => strictly(&findings),
+            exit => exit,
+        };
         let row = Row::of(cell.label.clone(), ended, &findings, &end.folder);
         Made { exit, row, folder: Some(end.folder.clone()) }
     }
@@ -328,6 +339,21 @@ fn outcome(end: &RunEnd, findings: &Findings, reported: bool) -> (End, Exit) {
         }
         None => (End::Ok, Exit::Ok),
     }
+}
+
+/// Only a client that is known to have kept up will do.
+fn strictly(findings: &Findings) -> Exit {
+    let client = findings.client.as_ref();
+    let what = match client.and_then(|client| client.client_limited) {
+        Some(false) => return Exit::Ok,
+        Some(true) => "the client was a limit",
+        None => "whether the client was a limit is not known",
+    };
+    let why = client.map(|client| client.because.join("; ")).unwrap_or_default();
+    terminal::note(&format!(
+        "error: {what}: {why}\n  hint: fewer requests at once, fewer other programs on its processors, or several clients"
+    ));
+    Exit::ClientLimited
 }
 
 fn first_line(text: &str) -> String {

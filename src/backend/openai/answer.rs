@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::chunk::{Choice, Chunk, Count, Message, Usage};
 use super::failure;
+use super::mould::Mould;
 use super::sse::{Event, Parser, TooLarge};
 use crate::backend::{BackendError, Completion, Sink, StreamEvent};
 use crate::record::{FailureClass, TokenCounts, TokenSource};
@@ -80,6 +81,8 @@ pub(super) struct Answer {
     closing_usage: bool,
     /// The server's own figures: name and raw JSON, the latest of each.
     figures: Vec<(String, String)>,
+    /// What chunks with a text look like.
+    mould: Mould,
 }
 
 impl From<TooLarge> for BackendError {
@@ -118,6 +121,10 @@ impl Answer {
     }
 
     fn data(&mut self, at: Nanos, data: &[u8], sink: &mut dyn Sink) -> Result<(), BackendError> {
+        if let Some(event) = self.mould.cast(data) {
+            sink.event(at, event);
+            return Ok(());
+        }
         match data {
             b"" => sink.event(at, StreamEvent::Empty),
             b"[DONE]" => self.done = true,
@@ -143,6 +150,7 @@ impl Answer {
         if !told {
             sink.event(at, StreamEvent::Empty);
         }
+        self.mould.learn(json, &chunk);
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use hyper::header::HeaderValue;
+use http::header::HeaderValue;
 
 use super::endpoint::{Endpoint, Parsed};
 use crate::config::component::backend::VllmConfig;

@@ -8,7 +8,6 @@
 //!   for that, llama-server accepts it and stops all the same, and obeys `ignore_eos`: so `ignore_eos` is sent
 //!   with it unless the config sets it.
 
-use hyper::body::Bytes;
 use serde_json::{Map, Value, json};
 
 use crate::backend::{BackendError, GenerateRequest};
@@ -50,7 +49,7 @@ const RESERVED: [(&str, &str); 5] = [
 pub(super) fn request(
     config: &VllmConfig,
     request: &GenerateRequest,
-) -> Result<Bytes, BackendError> {
+) -> Result<Vec<u8>, BackendError> {
     let mut body = Map::new();
     body.insert("model".to_owned(), Value::from(config.model.as_str()));
     match (config.api, &request.prompt) {
@@ -77,13 +76,10 @@ pub(super) fn request(
     if config.stream {
         ask_for_usage(&mut body);
     }
-    match serde_json::to_vec(&body) {
-        Ok(bytes) => Ok(Bytes::from(bytes)),
-        Err(cause) => Err(BackendError::new(
-            FailureClass::Protocol,
-            format!("the request cannot be written as JSON: {cause}"),
-        )),
-    }
+    serde_json::to_vec(&body).map_err(|cause| {
+        let message = format!("the request cannot be written as JSON: {cause}");
+        BackendError::new(FailureClass::Protocol, message)
+    })
 }
 
 fn add_params(body: &mut Map<String, Value>, params: &GenerateKwargs) {

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use hyper::body::Bytes;
-use hyper::{HeaderMap, Method};
+use http::{HeaderMap, Method};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::timeout;
@@ -159,7 +158,7 @@ async fn ask(backend: &OpenAi, path: &str) -> Result<Told, BackendError> {
         method: Method::GET,
         path: path.to_owned(),
         accept: "application/json",
-        body: Bytes::new(),
+        body: Vec::new(),
     };
     let answer = async {
         let mut reply = backend.client.send(&call, &mut Nobody).await?;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
-use hyper::http::uri::PathAndQuery;
+use http::uri::PathAndQuery;
 
 use super::auth::Secret;
 use crate::config::component::backend::Api;

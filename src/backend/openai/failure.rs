@@ -1,13 +1,13 @@
 //! What goes wrong on the wire, put into classes and words.
 
-use std::error::Error as _;
 use std::io;
 
-use hyper::HeaderMap;
-use hyper::header::RETRY_AFTER;
+use http::HeaderMap;
+use http::header::RETRY_AFTER;
 use serde_json::Value;
 
 use super::body;
+use super::wire::Malformed;
 use crate::backend::BackendError;
 use crate::clock::Anchor;
 use crate::config::component::backend::VllmConfig;
@@ -141,43 +141,43 @@ pub(super) fn tls(endpoint: &str, cause: &io::Error) -> BackendError {
     )
 }
 
+/// What goes wrong on a connection that was made.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Trouble {
+    /// The system says so.
+    #[error("{0}")]
+    Io(io::Error),
+    /// The server hung up.
+    #[error("the server closed it before the answer was complete")]
+    Closed,
+    /// The server speaks something else.
+    #[error(transparent)]
+    NotHttp(#[from] Malformed),
+}
+
+impl Trouble {
+    /// Of the system's errors those are not HTTP that TLS makes of records it cannot read.
+    fn is_not_http(&self) -> bool {
+        match self {
+            Self::NotHttp(_) => true,
+            Self::Closed => false,
+            Self::Io(cause) => {
+                matches!(cause.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput)
+            }
+        }
+    }
+}
+
 /// A connection that broke, or carried something that is not HTTP.
-pub(super) fn transport(error: &hyper::Error, while_doing: &str) -> BackendError {
-    let cause = root_cause(error);
-    let not_http = error.is_parse()
-        || io_kind(error).is_some_and(|kind| {
-            matches!(kind, io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput)
-        });
-    if not_http {
-        BackendError::new(FailureClass::Protocol, format!("not HTTP while {while_doing}: {cause}"))
+pub(super) fn transport(trouble: &Trouble, while_doing: &str) -> BackendError {
+    if trouble.is_not_http() {
+        let message = format!("not HTTP while {while_doing}: {trouble}");
+        BackendError::new(FailureClass::Protocol, message)
             .hint("is backend.endpoint an HTTP server, and http or https as it speaks?")
     } else {
-        BackendError::new(
-            FailureClass::Reset,
-            format!("the connection broke while {while_doing}: {cause}"),
-        )
+        let message = format!("the connection broke while {while_doing}: {trouble}");
+        BackendError::new(FailureClass::Reset, message)
     }
-}
-
-fn root_cause(error: &hyper::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = cause.to_string();
-        source = cause.source();
-    }
-    text
-}
-
-fn io_kind(error: &hyper::Error) -> Option<io::ErrorKind> {
-    let mut source = error.source();
-    while let Some(cause) = source {
-        if let Some(cause) = cause.downcast_ref::<io::Error>() {
-            return Some(cause.kind());
-        }
-        source = cause.source();
-    }
-    None
 }
 
 #[cfg(test)]

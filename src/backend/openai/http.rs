@@ -1,46 +1,50 @@
 //! HTTP/1.1 to one server, each connection driven by the task that uses it.
 //!
-//! No second task wakes for a chunk: the connection and the answer's body are polled together. Every read of
-//! the socket is stamped where it happens, and all events in one read carry that stamp. Connections that
+//! No second task wakes for a chunk, and no byte of it is copied: a read goes into the thread's one buffer and is
+//! decoded there. Every read of the socket is stamped where it happens, and all events in one read carry that stamp:
+//! the kernel handed them over together. Connections that
 //! are idle are kept and used again; one that the server has closed meanwhile is replaced, once and silently,
 //! as long as not a byte of an answer has come.
 
-use std::convert::Infallible;
-use std::fmt;
-use std::future::{Future, poll_fn};
+use std::cell::RefCell;
+use std::fmt::{self, Write as _};
+use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
-use hyper::client::conn::http1::{Builder, Connection, SendRequest};
-use hyper::header::{
-    ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, USER_AGENT,
-};
-use hyper::{Method, Request};
-use hyper_util::rt::TokioIo;
+use http::Method;
+use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
 use tokio::runtime::{Handle, Id};
 use tokio::time::timeout;
 
 use super::endpoint::Endpoint;
-use super::failure;
-use super::io::{Io, Marks, Stamped};
+use super::failure::{self, Trouble};
+use super::io::{Io, Stamped};
 use super::tls::Tls;
+use super::wire::{Body, FeedError, Head};
 use crate::backend::{BackendError, Sink, StreamEvent};
 use crate::record::FailureClass;
 use crate::units::Nanos;
 
 /// Most bytes that are read off a finished answer to use its connection again.
 const DRAIN_BYTES: usize = 64 << 10;
+/// Most bytes of one read. What a slow client finds waiting is taken in few reads.
+const READ_BYTES: usize = 64 << 10;
+
+thread_local! {
+    /// Where every read of a thread goes: what is read is used at once, so that a thousand streams share one buffer,
+    /// which stays in the processor's cache, and an idle stream holds none.
+    static READ: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
+}
 
 /// A server, with the connections to it that are idle.
 pub(super) struct Client {
     endpoint: Endpoint,
-    headers: HeaderMap,
+    authorization: Option<HeaderValue>,
     tls: Option<Tls>,
     connect_timeout: Duration,
     /// What the host's name resolved to.
@@ -60,7 +64,7 @@ pub(super) struct Call {
     pub(super) method: Method,
     pub(super) path: String,
     pub(super) accept: &'static str,
-    pub(super) body: Bytes,
+    pub(super) body: Vec<u8>,
 }
 
 impl Client {
@@ -71,14 +75,8 @@ impl Client {
         tls: Option<Tls>,
         connect_timeout: Duration,
     ) -> Self {
-        let mut headers = HeaderMap::new();
-        let agent = concat!("ai-energy-benchmark/", env!("CARGO_PKG_VERSION"));
-        headers.insert(USER_AGENT, HeaderValue::from_static(agent));
-        if let Some(authorization) = authorization {
-            headers.insert(AUTHORIZATION, authorization);
-        }
         let (addresses, idle) = (Mutex::default(), Mutex::default());
-        Self { endpoint, headers, tls, connect_timeout, addresses, idle }
+        Self { endpoint, authorization, tls, connect_timeout, addresses, idle }
     }
 
     pub(super) const fn endpoint(&self) -> &Endpoint {
@@ -91,28 +89,26 @@ impl Client {
         call: &Call,
         sink: &mut dyn Sink,
     ) -> Result<Reply, BackendError> {
+        let request = self.request(call)?;
         if let Some(mut kept) = self.take_idle().await {
-            match kept.send(self.request(call, &kept)?, sink).await {
-                Ok(response) => return Ok(Reply::new(kept, response)),
+            match kept.send(&request, sink).await {
+                Ok(answer) => return Ok(Reply::new(kept, answer)),
                 // The server had closed it while it was idle: a new connection, once.
-                Err(_) if !kept.marks.was_read() => {}
-                Err(error) => return Err(failure::transport(&error, "waiting for the answer")),
+                Err(Unanswered { heard: false, .. }) => {}
+                Err(Unanswered { trouble, .. }) => return Err(waiting(&trouble)),
             }
         }
         let mut exchange = self.connect().await?;
-        let request = self.request(call, &exchange)?;
-        match exchange.send(request, sink).await {
-            Ok(response) => Ok(Reply::new(exchange, response)),
-            Err(error) => Err(failure::transport(&error, "waiting for the answer")),
+        match exchange.send(&request, sink).await {
+            Ok(answer) => Ok(Reply::new(exchange, answer)),
+            Err(Unanswered { trouble, .. }) => Err(waiting(&trouble)),
         }
     }
 
     /// Keeps a connection for the next request, if it turns out fit for one.
     pub(super) fn give_back(&self, reply: Reply) {
-        let Reply { mut exchange, incoming, .. } = reply;
-        exchange.leftover = incoming;
-        if exchange.connection.is_some() {
-            lock(&self.idle).push(exchange);
+        if reply.exchange.keep_alive {
+            lock(&self.idle).push(reply.exchange);
         }
     }
 
@@ -138,21 +134,37 @@ impl Client {
         self.endpoint.to_string()
     }
 
-    fn request(&self, call: &Call, on: &Exchange) -> Result<Request<OnceBody>, BackendError> {
-        on.marks.restart(call.body.is_empty());
-        let body = OnceBody { bytes: call.body.clone(), marks: Arc::clone(&on.marks) };
-        let mut request = Request::builder()
-            .method(call.method.clone())
-            .uri(call.path.as_str())
-            .header(HOST, self.endpoint.authority())
-            .header(ACCEPT, call.accept)
-            .body(body)
-            .map_err(|cause| BackendError::new(FailureClass::Protocol, cause.to_string()))?;
-        let headers = request.headers_mut();
-        headers.extend(self.headers.clone());
-        if !call.body.is_empty() {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    /// The bytes of a request.
+    fn request(&self, call: &Call) -> Result<Vec<u8>, BackendError> {
+        let Call { method, path, accept, body } = call;
+        if path.bytes().any(|byte| !byte.is_ascii_graphic()) {
+            let message = format!("the path `{}` cannot be asked for", path.escape_default());
+            return Err(BackendError::new(FailureClass::Protocol, message));
         }
+        let mut head = String::with_capacity(256);
+        let host = self.endpoint.authority();
+        let agent = concat!("ai-energy-benchmark/", env!("CARGO_PKG_VERSION"));
+        // Writing to a string cannot fail.
+        let _ = write!(
+            head,
+            "{method} {path} HTTP/1.1\r\nhost: {host}\r\naccept: {accept}\r\nuser-agent: {agent}\r\n"
+        );
+        if !body.is_empty() {
+            let length = body.len();
+            let _ = write!(head, "content-type: application/json\r\ncontent-length: {length}\r\n");
+        }
+        let mut request = Vec::with_capacity(head.len() + 256 + body.len());
+        request.extend_from_slice(head.as_bytes());
+        if let Some(authorization) = &self.authorization {
+            // A header's value holds no line end, which its type guarantees.
+            for part in
+                [AUTHORIZATION.as_str().as_bytes(), b": ", authorization.as_bytes(), b"\r\n"]
+            {
+                request.extend_from_slice(part);
+            }
+        }
+        request.extend_from_slice(b"\r\n");
+        request.extend_from_slice(body);
         Ok(request)
     }
 
@@ -204,8 +216,7 @@ impl Client {
         let shown = self.shown();
         // A small request must not wait for an acknowledgement.
         tcp.set_nodelay(true).map_err(|cause| failure::connect(&shown, &cause.to_string()))?;
-        let marks = Arc::new(Marks::default());
-        let stamped = Stamped::new(tcp, Arc::clone(&marks));
+        let stamped = Stamped::new(tcp);
         let io = match &self.tls {
             None => Io::Plain(stamped),
             Some(tls) => {
@@ -213,13 +224,13 @@ impl Client {
                 Io::Tls(Box::new(stream.map_err(|cause| failure::tls(&shown, &cause))?))
             }
         };
-        let (sender, connection) = Builder::new()
-            .handshake(TokioIo::new(io))
-            .await
-            .map_err(|error| failure::transport(&error, "connecting"))?;
         let runtime = Handle::current().id();
-        Ok(Exchange { sender, connection: Some(connection), marks, runtime, leftover: None })
+        Ok(Exchange { io, body: Body::Length(0), keep_alive: true, runtime })
     }
+}
+
+fn waiting(trouble: &Trouble) -> BackendError {
+    failure::transport(trouble, "waiting for the answer")
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -229,99 +240,163 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 /// One connection.
 struct Exchange {
-    sender: SendRequest<OnceBody>,
-    /// `None` once it has ended.
-    connection: Option<Connection<TokioIo<Io>, OnceBody>>,
-    marks: Arc<Marks>,
+    io: Io,
+    /// Where the body of the last answer stands.
+    body: Body,
+    /// Whether it may serve another request.
+    keep_alive: bool,
     /// Sockets work only where they were opened.
     runtime: Id,
-    /// The end of the last answer, if it had not come when the answer was complete.
-    leftover: Option<Incoming>,
+}
+
+/// No answer came.
+struct Unanswered {
+    trouble: Trouble,
+    /// A byte of one did.
+    heard: bool,
+}
+
+/// The head of an answer, and what came of its body in the same read.
+struct Answered {
+    head: Head,
+    early: Vec<u8>,
+    early_at: Nanos,
 }
 
 impl Exchange {
-    fn drive(&mut self, cx: &mut Context<'_>) {
-        if let Some(connection) = &mut self.connection
-            && Pin::new(connection).poll(cx).is_ready()
-        {
-            // Whatever ended it has been told to the answer or the body.
-            self.connection = None;
+    /// Sends a request and waits for the head of its answer. The sink hears when the last byte was handed over.
+    async fn send(&mut self, request: &[u8], sink: &mut dyn Sink) -> Result<Answered, Unanswered> {
+        let mut writing = Writing { left: request, flushed: false };
+        let mut heard = Vec::new();
+        let answered = poll_fn(|cx| {
+            // A server may answer, and hang up, before it has read all of a request: its answer tells why.
+            writing.go_on(&mut self.io, cx, sink);
+            self.poll_head(cx, &mut heard)
+        })
+        .await;
+        match answered {
+            Ok(answered) => {
+                self.keep_alive = answered.head.keep_alive && writing.flushed;
+                Ok(answered)
+            }
+            Err(trouble) => Err(Unanswered { trouble, heard: !heard.is_empty() }),
         }
     }
 
-    async fn send(
+    fn poll_head(
         &mut self,
-        request: Request<OnceBody>,
-        sink: &mut dyn Sink,
-    ) -> Result<hyper::Response<Incoming>, hyper::Error> {
-        let mut response = pin!(self.sender.send_request(request));
-        let mut told = false;
-        poll_fn(|cx| {
-            // Not `self.drive`: the response borrows nothing, but `self.sender` is part of `self`.
-            if let Some(connection) = &mut self.connection
-                && Pin::new(connection).poll(cx).is_ready()
-            {
-                self.connection = None;
+        cx: &mut Context<'_>,
+        heard: &mut Vec<u8>,
+    ) -> Poll<Result<Answered, Trouble>> {
+        loop {
+            ready!(self.poll_bytes(cx, |_, bytes| heard.extend_from_slice(bytes)))?;
+            while let Some((head, length)) = Head::parse(heard)? {
+                heard.drain(..length);
+                if !head.is_interim() {
+                    let (early, early_at) = (std::mem::take(heard), self.io.read_at());
+                    return Poll::Ready(Ok(Answered { head, early, early_at }));
+                }
             }
-            if let Some(at) = self.marks.sent().filter(|_| !told) {
-                told = true;
-                sink.event(at, StreamEvent::Sent);
+        }
+    }
+
+    /// The bytes of the next read, shown in the buffer that they were read into.
+    fn poll_bytes<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        show: impl FnOnce(&mut Self, &[u8]) -> T,
+    ) -> Poll<Result<T, Trouble>> {
+        READ.with_borrow_mut(|space| {
+            let mut buffer = ReadBuf::new(space);
+            ready!(self.io.poll_read(cx, &mut buffer)).map_err(Trouble::Io)?;
+            let bytes = buffer.filled();
+            if bytes.is_empty() {
+                return Poll::Ready(Err(Trouble::Closed));
             }
-            response.as_mut().poll(cx)
+            Poll::Ready(Ok(show(self, bytes)))
         })
-        .await
+    }
+
+    /// Takes bytes of the present answer, read at `at`, and shows those of its body.
+    fn take(
+        &mut self,
+        at: Nanos,
+        bytes: &[u8],
+        show: &mut impl FnMut(Nanos, &[u8]) -> Result<(), BackendError>,
+    ) -> Result<(), ReadError> {
+        match self.body.feed(bytes, &mut |piece| show(at, piece)) {
+            Ok(taken) => {
+                // Bytes that nobody asked for: whatever they are, they answer no request of ours.
+                self.keep_alive &= taken == bytes.len();
+                Ok(())
+            }
+            Err(FeedError::Malformed(what)) => Err(Trouble::NotHttp(what).into()),
+            Err(FeedError::Refused(error)) => Err(ReadError::Refused(error)),
+        }
     }
 
     /// Whether the last answer has ended and the server still listens.
     fn is_reusable(&mut self, cx: &mut Context<'_>) -> bool {
         let mut drained = 0;
-        while let Some(body) = &mut self.leftover {
-            if let Some(connection) = &mut self.connection
-                && Pin::new(connection).poll(cx).is_ready()
-            {
-                return false;
-            }
-            match Pin::new(body).poll_frame(cx) {
-                Poll::Ready(None) => self.leftover = None,
-                Poll::Ready(Some(Ok(frame))) => {
-                    drained += frame.data_ref().map_or(0, Bytes::len);
-                    if drained > DRAIN_BYTES {
-                        return false;
-                    }
-                }
-                Poll::Ready(Some(Err(_))) | Poll::Pending => return false,
+        loop {
+            let ended = self.body.is_ended();
+            let polled = self.poll_bytes(cx, |this, bytes| {
+                drained += bytes.len();
+                this.take(this.io.read_at(), bytes, &mut |_, _| Ok(()))
+            });
+            match polled {
+                Poll::Pending => return ended && self.keep_alive,
+                // It was closed, or says something unasked.
+                Poll::Ready(Err(_) | Ok(Err(_))) => return false,
+                Poll::Ready(Ok(Ok(()))) if ended || drained > DRAIN_BYTES => return false,
+                Poll::Ready(Ok(Ok(()))) => {}
             }
         }
-        self.drive(cx);
-        self.connection.is_some() && matches!(self.sender.poll_ready(cx), Poll::Ready(Ok(())))
     }
 }
 
-/// A request's body: all there at once. Notes when it has been taken, so that the next flush means "sent".
-struct OnceBody {
-    bytes: Bytes,
-    marks: Arc<Marks>,
+/// A request on its way out.
+struct Writing<'a> {
+    left: &'a [u8],
+    /// All of it was handed to the kernel.
+    flushed: bool,
 }
 
-impl Body for OnceBody {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.marks.body_taken();
-        let bytes = std::mem::take(&mut self.bytes);
-        Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
+impl Writing<'_> {
+    /// Writes what the socket takes. What breaks here is told by the read that follows.
+    fn go_on(&mut self, io: &mut Io, cx: &mut Context<'_>, sink: &mut dyn Sink) {
+        while !self.left.is_empty() {
+            match io.poll_write(cx, self.left) {
+                Poll::Ready(Ok(count)) if count > 0 => self.left = &self.left[count..],
+                Poll::Ready(_) | Poll::Pending => return,
+            }
+        }
+        if !self.flushed && matches!(io.poll_flush(cx), Poll::Ready(Ok(()))) {
+            self.flushed = true;
+            sink.event(io.wrote_at(), StreamEvent::Sent);
+        }
     }
+}
 
-    fn is_end_stream(&self) -> bool {
-        self.bytes.is_empty()
+/// Why a body was not read on.
+pub(super) enum ReadError {
+    /// The connection broke, or carried something that is not HTTP.
+    Transport(BackendError),
+    /// Whoever was shown the bytes refused them.
+    Refused(BackendError),
+}
+
+impl From<Trouble> for ReadError {
+    fn from(trouble: Trouble) -> Self {
+        Self::Transport(failure::transport(&trouble, "reading the answer"))
     }
+}
 
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.bytes.len() as u64)
+impl From<ReadError> for BackendError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Transport(error) | ReadError::Refused(error) => error,
+        }
     }
 }
 
@@ -330,43 +405,46 @@ pub(super) struct Reply {
     pub(super) status: u16,
     pub(super) headers: HeaderMap,
     exchange: Exchange,
-    /// `None` when all of it has been read.
-    incoming: Option<Incoming>,
+    /// What came of the body with the head, and when; empty once it was shown.
+    early: Vec<u8>,
+    early_at: Nanos,
+    /// The server hung up where the body's end may be.
+    closed: bool,
 }
 
 impl Reply {
-    fn new(exchange: Exchange, response: hyper::Response<Incoming>) -> Self {
-        let (head, incoming) = response.into_parts();
-        let status = head.status.as_u16();
-        Self { status, headers: head.headers, exchange, incoming: Some(incoming) }
+    fn new(mut exchange: Exchange, answered: Answered) -> Self {
+        let Answered { head: Head { status, headers, body, .. }, early, early_at } = answered;
+        exchange.body = body;
+        Self { status, headers, exchange, early, early_at, closed: false }
     }
 
-    /// The next piece of the body with the moment it was read from the socket; `None` at its end.
-    pub(super) async fn read(&mut self) -> Result<Option<(Nanos, Bytes)>, BackendError> {
-        poll_fn(|cx| {
-            loop {
-                let Some(incoming) = &mut self.incoming else { return Poll::Ready(Ok(None)) };
-                if let Some(connection) = &mut self.exchange.connection
-                    && Pin::new(connection).poll(cx).is_ready()
-                {
-                    self.exchange.connection = None;
-                }
-                match ready!(Pin::new(incoming).poll_frame(cx)) {
-                    None => self.incoming = None,
-                    Some(Err(error)) => {
-                        self.incoming = None;
-                        let error = failure::transport(&error, "reading the answer");
-                        return Poll::Ready(Err(error));
-                    }
-                    Some(Ok(frame)) => {
-                        if let Some(data) = frame.into_data().ok().filter(|data| !data.is_empty()) {
-                            return Poll::Ready(Ok(Some((self.exchange.marks.read_at(), data))));
-                        }
-                    }
-                }
+    /// Whether all of the body was read.
+    pub(super) const fn is_ended(&self) -> bool {
+        self.closed || self.exchange.body.is_ended()
+    }
+
+    /// Waits for the next read and shows the pieces of the body in it, each with the moment of that read.
+    pub(super) async fn read(
+        &mut self,
+        show: &mut impl FnMut(Nanos, &[u8]) -> Result<(), BackendError>,
+    ) -> Result<(), ReadError> {
+        if !self.early.is_empty() {
+            let early = std::mem::take(&mut self.early);
+            return self.exchange.take(self.early_at, &early, show);
+        }
+        let read = poll_fn(|cx| {
+            self.exchange
+                .poll_bytes(cx, |exchange, bytes| exchange.take(exchange.io.read_at(), bytes, show))
+        });
+        match read.await {
+            Ok(taken) => taken,
+            Err(Trouble::Closed) if self.exchange.body.may_close() => {
+                self.closed = true;
+                Ok(())
             }
-        })
-        .await
+            Err(trouble) => Err(trouble.into()),
+        }
     }
 
     /// The whole body, up to `limit` bytes, with the moments of its first and last piece.
@@ -385,14 +463,18 @@ impl Reply {
     }
 
     async fn read_into(&mut self, whole: &mut WholeBody, limit: usize) -> Result<(), BackendError> {
-        while let Some((at, piece)) = self.read().await? {
+        let mut add = |at, piece: &[u8]| {
             whole.first.get_or_insert(at);
             whole.last = Some(at);
             if whole.bytes.len() + piece.len() > limit {
                 let message = format!("the answer is larger than {limit} bytes");
                 return Err(BackendError::new(FailureClass::Protocol, message));
             }
-            whole.bytes.extend_from_slice(&piece);
+            whole.bytes.extend_from_slice(piece);
+            Ok(())
+        };
+        while !self.is_ended() {
+            self.read(&mut add).await?;
         }
         Ok(())
     }

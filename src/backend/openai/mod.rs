@@ -3,7 +3,7 @@
 //! Needs: a server that is running. Counts tokens by the server's own `usage`, which every request asks for.
 //! Limits: HTTP/1.1; streaming gives times of events, and an event may hold several tokens.
 //!
-//! `http` carries a request and stamps what comes back, `sse` cuts a stream into events, `chunk` reads their
+//! `http` carries a request and stamps what comes back, `wire` tells head and body of an answer apart, `sse` cuts a stream into events, `chunk` reads their
 //! JSON, `answer` puts them together, `failure` puts what goes wrong into classes, `check` asks a server what it
 //! is, and `locality` where.
 
@@ -17,19 +17,21 @@ mod failure;
 mod http;
 mod io;
 mod locality;
+mod mould;
 pub mod sse;
 mod tls;
+mod wire;
 
 use std::path::Path;
 use std::sync::Arc;
 
-use hyper::header::CONTENT_TYPE;
-use hyper::{HeaderMap, Method};
+use ::http::header::CONTENT_TYPE;
+use ::http::{HeaderMap, Method};
 
 use self::answer::Answer;
 use self::auth::Auth;
 use self::endpoint::{Endpoint, Parsed};
-use self::http::{Call, Client, Reply};
+use self::http::{Call, Client, ReadError, Reply};
 use self::tls::Tls;
 use super::{
     Backend, BackendEntry, BackendError, BoxFuture, CheckReport, Completion, GenerateRequest, Host,
@@ -178,18 +180,19 @@ impl Backend for OpenAi {
 async fn stream(reply: &mut Reply, sink: &mut dyn Sink) -> Result<Completion, BackendError> {
     let mut decoder = Decoder::default();
     let mut last = None;
-    while !decoder.is_done() {
-        let (at, bytes) = match reply.read().await {
-            Ok(Some(read)) => read,
-            Ok(None) => break,
-            // Some servers hang up where the end of the body should be.
-            Err(_) if decoder.is_complete() => break,
-            Err(error) => return Err(error),
+    while !decoder.is_done() && !reply.is_ended() {
+        let mut decode = |at, piece: &[u8]| {
+            if last.replace(at).is_none() {
+                sink.event(at, StreamEvent::FirstByte);
+            }
+            decoder.feed(at, piece, sink)
         };
-        if last.replace(at).is_none() {
-            sink.event(at, StreamEvent::FirstByte);
+        match reply.read(&mut decode).await {
+            Ok(()) => {}
+            // Some servers hang up where the end of the body should be.
+            Err(ReadError::Transport(_)) if decoder.is_complete() => break,
+            Err(error) => return Err(error.into()),
         }
-        decoder.feed(at, &bytes, sink)?;
     }
     decoder.finish(last.unwrap_or_default(), sink)
 }
