@@ -213,7 +213,9 @@ proptest! {
         rates in proptest::collection::vec(0.0..1.0 / FaultKind::ALL.len() as f64, FaultKind::ALL.len()),
         leavers in proptest::collection::vec(any::<bool>(), 20),
     ) {
-        let faults = FaultKind::ALL.into_iter().zip(rates).map(|(kind, rate)| {
+        // A client that reads to the end never comes to the end of an endless answer: that one has a test of its own.
+        let kinds = FaultKind::ALL.into_iter().filter(|kind| *kind != FaultKind::Endless);
+        let faults = kinds.zip(rates).map(|(kind, rate)| {
             let mut rule = FaultRule::rate(kind, rate);
             rule.fault.numbers.byte_gap_ms = 0.0;
             rule.fault.numbers.bytes = 100_000;
