@@ -47,7 +47,7 @@ class Server:
     def __init__(self, options, *extra, log=True):
         self.folder = tempfile.TemporaryDirectory()
         self.log = pathlib.Path(self.folder.name, "log.jsonl")
-        command = ["taskset", "-c", SERVER_CPU, options.mock, "--port", "0", "--tokens", str(TOKENS), *extra]
+        command = ["taskset", "-c", SERVER_CPU, options.mock, "--port", "0", "--tokens", str(options.tokens), *extra]
         if log:
             command += ["--log", str(self.log)]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -111,7 +111,7 @@ def ours(options, server, streams, requests, folder):
     return seen | {"ttft_p50": ms(latency["ttft"]["p50"]), "gap_p50": ms(latency["inter_chunk_latency"]["p50"]),
                    "gap_p99": ms(latency["inter_chunk_latency"]["p99"]), "rss_mb": figures["peak_memory"] / 2**20,
                    "rss_with_report_mb": seen["rss_mb"],
-                   "client_limited": client["client_limited"], "client": figures, "because": client["because"]}
+                   "client_limited": client["client_limited"], "own": figures, "because": client["because"]}
 
 
 def ms(seconds):
@@ -214,13 +214,13 @@ def rate(options):
                                  ("coalesced by 32", 64, ["--ttft-ms", "20", "--gap-ms", "0.1", "--coalesce", "32"])]:
         options.tokens = 2048
         for name in [name for name in options.clients if name in ("ours", "newlines")]:
-            start = once(options, name, 1, 1, *extra, "--tokens", str(options.tokens), log=False)["cpu_s"]
-            seen = once(options, name, streams, streams, *extra, "--tokens", str(options.tokens), log=False)
+            start = once(options, name, 1, 1, *extra, log=False)["cpu_s"]
+            seen = once(options, name, streams, streams, *extra, log=False)
             events = (streams - 1) * options.tokens
             row = {"what": what, "client": name, "events_per_cpu_s": events / (seen["cpu_s"] - start),
                    "events_per_s": events / seen["wall_s"]} | seen
             if name == "ours":
-                row["loop_share"] = seen["client"]["loop_share_of_core"]
+                row["loop_share"] = seen["own"]["loop_share_of_core"]
             rows.append(row)
             print(f"{what:16} {name:9} {row['events_per_cpu_s']:10.0f} events a second of processor time, "
                   f"{row['events_per_s']:10.0f} a second; loop {row.get('loop_share')}; limited {seen.get('client_limited')}", flush=True)
@@ -232,7 +232,7 @@ def memory(options):
     for streams, tokens in [(256, 128), (256, 4096), (4000, 128)]:
         options.tokens = tokens
         gap = "20" if tokens == 128 else "2"
-        seen = once(options, "ours", streams, streams, "--gap-ms", gap, "--tokens", str(tokens), log=False)
+        seen = once(options, "ours", streams, streams, "--gap-ms", gap, log=False)
         rows.append({"streams": streams, "tokens": tokens} | seen)
         print(f"{streams} streams of {tokens} tokens: {seen['rss_mb']:.1f} MB; {seen['rss_with_report_mb']:.1f} MB with the report", flush=True)
     return rows
