@@ -316,6 +316,8 @@ pub enum FailureClass {
     Engine,
     /// The run was interrupted.
     Cancelled,
+    /// In flight when the load was over and its grace had passed: neither answered nor failed.
+    InFlight,
 }
 
 /// Where token counts came from.
@@ -388,8 +390,11 @@ pub struct RequestRecord {
     pub repetition: Option<u32>,
     /// The dataset's name for the prompt.
     pub prompt_id: String,
-    /// When the schedule wanted it sent.
+    /// When the load wanted it sent: the time of its arrival in an open loop, when one in flight had ended in a closed one.
     pub scheduled_ns: Nanos,
+    /// When the load let it go, where that was later because as many were in flight as may be; else absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub released_ns: Option<Nanos>,
     /// When its (last) attempt was sent.
     pub sent_ns: Nanos,
     /// First byte of the answer.

@@ -208,8 +208,9 @@ fn median(mut values: Vec<f64>) -> Option<Seconds> {
 fn send_lags(measured: &[&RequestRecord]) -> [Figure; 2] {
     // A retry was due later than its request.
     let first = measured.iter().filter(|request| request.retries == 0);
-    let mut lags: Vec<f64> =
-        first.map(|request| request.sent_ns.since(request.scheduled_ns).0).collect();
+    // What the load held back is not the client's delay.
+    let due = |request: &RequestRecord| request.released_ns.unwrap_or(request.scheduled_ns);
+    let mut lags: Vec<f64> = first.map(|request| request.sent_ns.since(due(request)).0).collect();
     lags.sort_unstable_by(f64::total_cmp);
     [0.5, 0.99].map(|q| match percentile(&lags, q) {
         Some(lag) => Figure::known(lag, Seconds::UNIT, Source::Measured),

@@ -96,6 +96,7 @@ mod tests {
             repetition: None,
             prompt_id: "0".to_owned(),
             scheduled_ns: Nanos(sent),
+            released_ns: None,
             sent_ns: Nanos(sent),
             first_byte_ns: None,
             first_token_ns: offsets.first().map(|offset| Nanos(sent + offset)),

@@ -190,6 +190,7 @@ pub const fn class_name(class: FailureClass) -> &'static str {
         FailureClass::StreamError => "stream_error",
         FailureClass::Engine => "engine",
         FailureClass::Cancelled => "cancelled",
+        FailureClass::InFlight => "in_flight",
     }
 }
 

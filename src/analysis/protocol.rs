@@ -111,12 +111,22 @@ fn warm_up(records: &RunRecords) -> Option<WarmUp> {
 }
 
 /// Requests that the load keeps in flight, by the config.
-fn permitted(config: &Value) -> u64 {
+///
+/// # Errors
+/// In words, where it keeps no fixed number.
+fn permitted(config: &Value) -> Result<u64, String> {
     let number = |pointer: &str| config.pointer(pointer).and_then(Value::as_u64);
-    number("/scenario/load/concurrency")
-        .or_else(|| number("/scenario/input_shapes/batch_size"))
-        .unwrap_or(1)
-        .max(1)
+    let kind = config.pointer("/scenario/load/type").and_then(Value::as_str);
+    let permitted = match kind {
+        None | Some("sequential" | "concurrency") => number("/scenario/load/concurrency")
+            .or_else(|| number("/scenario/input_shapes/batch_size"))
+            .or(Some(1)),
+        Some("throughput") => number("/scenario/load/max_concurrency"),
+        Some(_) => None,
+    };
+    permitted.map(|permitted| permitted.max(1)).ok_or_else(|| {
+        format!("a {} load keeps no fixed number of requests in flight", kind.unwrap_or_default())
+    })
 }
 
 fn definition(config: &Value) -> (Option<Definition>, String) {
@@ -124,8 +134,11 @@ fn definition(config: &Value) -> (Option<Definition>, String) {
     match config.pointer("/metrics/steady_state").and_then(Value::as_str) {
         Some("none") => (None, "none was asked for".to_owned()),
         Some("ml_energy") => {
-            let full =
-                config.pointer("/metrics/max_num_seqs").and_then(Value::as_u64).unwrap_or(full);
+            let asked = config.pointer("/metrics/max_num_seqs").and_then(Value::as_u64);
+            let full = match asked.map_or(full, Ok) {
+                Ok(full) => full,
+                Err(reason) => return (None, format!("{reason}: set metrics.max_num_seqs")),
+            };
             let words = format!(
                 "ML.ENERGY's: from when {full} requests have a first token to when all but {} have ended",
                 full + 1
@@ -133,6 +146,10 @@ fn definition(config: &Value) -> (Option<Definition>, String) {
             (Some(Definition::MlEnergy(full)), words)
         }
         _ => {
+            let full = match full {
+                Ok(full) => full,
+                Err(reason) => return (None, reason),
+            };
             let words = match full {
                 1 => "full load: from the first request sent to the last ended, one at a time"
                     .to_owned(),

@@ -140,6 +140,7 @@ mod tests {
             repetition: Some(0),
             prompt_id: String::new(),
             scheduled_ns: Nanos(sent),
+            released_ns: None,
             sent_ns: Nanos(sent),
             first_byte_ns: None,
             first_token_ns: Some(Nanos(sent + step)),

@@ -15,7 +15,7 @@ use crate::error::{Problem, Problems, nearest};
 const LONGEST_SEQUENCE: u32 = 4_194_304;
 
 /// Fewest repetitions from which a spread may decide how many it takes.
-const LEAST_ADAPTIVE: u32 = 5;
+pub(super) const LEAST_ADAPTIVE: u32 = 5;
 
 /// Everything that is wrong with a config in itself; datasets, servers and devices are not looked at.
 #[must_use]
@@ -124,10 +124,7 @@ impl Found {
             );
         }
         self.generate(&scenario.generate_kwargs);
-        if scenario.load == (LoadConfig::Concurrency { concurrency: 0 }) {
-            self.say("scenario.load.concurrency", "0 requests in flight never end", "1 or more");
-        }
-        self.extent(scenario);
+        self.0.0.extend(super::check_load::check(scenario).0);
         self.repetitions(scenario.repetitions);
         self.warmup(scenario);
         for (key, time) in
@@ -159,13 +156,24 @@ impl Found {
         let place = |key: &str| format!("scenario.input_shapes.{key}");
         match (shapes.batch_size, &scenario.load) {
             (Some(0), _) => self.say(&place("batch_size"), "0 prompts are no batch", "1 or more"),
-            (Some(size @ 2..), LoadConfig::Concurrency { concurrency }) if size != *concurrency => {
+            (Some(size @ 2..), LoadConfig::Concurrency { concurrency, .. })
+                if size != *concurrency =>
+            {
                 self.say(
                     &place("batch_size"),
                     format!("a batch of {size} contradicts {concurrency} requests in flight"),
                     "set one of batch_size and scenario.load.concurrency",
                 );
             }
+            (Some(2..), LoadConfig::Sequential | LoadConfig::Concurrency { .. }) => {}
+            (Some(2..), load) => self.say(
+                &place("batch_size"),
+                format!(
+                    "a batch is so many requests in flight, which a {} load does not keep",
+                    load.kind()
+                ),
+                "leave it out, or set scenario.load.type to concurrency",
+            ),
             _ => {}
         }
         if shapes.vocab_size == Some(0) {
@@ -202,12 +210,15 @@ impl Found {
                 format!("{RANDOM_TOKENS} needs it: tokens a prompt, for example 64"),
             );
         }
-        let bounded = scenario.iterations.is_some() || scenario.duration_s.is_some();
+        let bounded = scenario.iterations.is_some()
+            || scenario.requests.is_some()
+            || scenario.duration_s.is_some()
+            || matches!(scenario.load, LoadConfig::Stages { .. });
         if !bounded && scenario.num_samples.is_none_or(|count| count == -1) {
             self.say(
                 "scenario.num_samples",
                 "there is no end of generated prompts",
-                "say how many, or set scenario.iterations or scenario.duration_s",
+                "say how many, or set scenario.requests, scenario.iterations or scenario.duration_s",
             );
         }
         let chat = match &config.backend {
@@ -221,15 +232,6 @@ impl Found {
                 format!("the chat API takes messages, not the token ids of {RANDOM_TOKENS}"),
                 "set backend.api to completions",
             );
-        }
-    }
-
-    fn extent(&mut self, scenario: &ScenarioConfig) {
-        if scenario.iterations == Some(0) {
-            self.say("scenario.iterations", "0 rounds measure nothing", "1 or more");
-        }
-        if let Some(time) = scenario.duration_s {
-            self.at_least("scenario.duration_s", time, 0.0);
         }
     }
 
@@ -488,7 +490,7 @@ mod tests {
         config.scenario.iterations = Some(3);
         config.backend = valid().backend;
         assert_eq!(places(&config), [""; 0]);
-        config.scenario.load = LoadConfig::Concurrency { concurrency: 2 };
+        config.scenario.load = LoadConfig::concurrency(2);
         config.scenario.iterations = Some(0);
         config.scenario.duration_s = Some(f64::NAN);
         config.scenario.dataset_name = "builtin".to_owned();

@@ -6,9 +6,10 @@ use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use crate::config::BenchmarkConfig;
+use crate::config::component::load::LoadConfig;
 use crate::config::component::protocol::{Baseline, Repetitions, SteadyLimits, WarmupMode};
 use crate::config::component::scenario::ScenarioConfig;
-use crate::load::{PermitRule, permit_rule};
+use crate::load::{self, Draw};
 use crate::record::Phase;
 use crate::units::Seconds;
 
@@ -26,8 +27,14 @@ pub enum Work {
 pub struct Requests {
     /// At least so many,
     pub least: u64,
-    /// and on until this time has passed.
+    /// and on until this time has passed,
     pub time: Seconds,
+    /// but never more than so many.
+    pub most: Option<u64>,
+    /// So many are expected, as far as that is known before.
+    pub expected: u64,
+    /// Those in flight get so long to end when no more leave.
+    pub grace: Option<Seconds>,
     /// From this position on they generate [`SHORT_TOKENS`] only.
     pub short_from: Option<u64>,
     /// And on until what is seen is steady within these limits, up to their cap.
@@ -61,8 +68,8 @@ pub struct Plan {
     pub phases: Vec<PlannedPhase>,
     /// How often the measurement is repeated.
     pub repetitions: Repetitions,
-    /// How many requests may be in flight.
-    pub permits: PermitRule,
+    /// When requests leave.
+    pub load: LoadConfig,
     /// Requests to measure, all repetitions that are sure to be made together; with a duration at least so many.
     pub measured_requests: u64,
 }
@@ -73,25 +80,29 @@ impl Plan {
     #[must_use]
     pub fn new(config: &BenchmarkConfig, prompts: u64, sensor_period: Seconds) -> Self {
         let scenario = &config.scenario;
-        let permits = permit_rule(scenario);
-        let measured = measured(scenario, permits, prompts);
+        let load = load::of_scenario(scenario);
+        let measured = measured(scenario, &load, prompts);
+        let repetitions = repetitions(scenario, &load, measured, sensor_period);
         let once = |phase, work| PlannedPhase { phase, repetition: None, shift: NONE, work };
         let idle = Work::Idle(Seconds(scenario.idle_s));
         let mut phases = vec![
             once(Phase::IdleBefore, idle),
-            once(Phase::Warmup, Work::Requests(warmup(scenario, permits))),
+            once(Phase::Warmup, Work::Requests(warmup(scenario, &load, measured))),
         ];
-        phases.extend(repetitions(scenario, measured, sensor_period));
+        let sure = scenario.wanted_repetitions().least() as usize;
+        let measured_requests =
+            repetitions.iter().take(sure).map(|planned| planned.work.expected());
+        let measured_requests = measured_requests.fold(0, u64::saturating_add);
+        phases.extend(repetitions);
         phases.push(once(Phase::IdleAfter, idle));
         phases.retain(|planned| !planned.work.is_empty());
-        let sure = u64::from(scenario.repetitions.least());
         Self {
             bare: Seconds(scenario.idle_bare_s.unwrap_or(scenario.idle_s)),
             bare_after: config.metrics.baseline == Baseline::Bare,
             phases,
-            repetitions: scenario.repetitions,
-            permits,
-            measured_requests: measured.least.saturating_mul(sure),
+            repetitions: scenario.wanted_repetitions(),
+            load,
+            measured_requests,
         }
     }
 }
@@ -101,12 +112,13 @@ const NONE: Seconds = Seconds::ZERO;
 /// The measurement as often as it may be made, each but the first after a random shift.
 fn repetitions(
     scenario: &ScenarioConfig,
+    load: &LoadConfig,
     measured: Requests,
     sensor_period: Seconds,
 ) -> Vec<PlannedPhase> {
     let longest = scenario.phase_shift_s.unwrap_or(sensor_period.0).max(0.0);
     let mut generator = Xoshiro256PlusPlus::seed_from_u64(scenario.phase_shift_seed);
-    (0..scenario.repetitions.most())
+    (0..scenario.wanted_repetitions().most())
         .map(|repetition| PlannedPhase {
             phase: Phase::Measure,
             repetition: Some(repetition),
@@ -114,34 +126,68 @@ fn repetitions(
                 0 => NONE,
                 _ => Seconds(longest * generator.random_range(0.0..1.0_f64)),
             },
-            work: Work::Requests(measured),
+            work: Work::Requests(Requests {
+                expected: expected(load, measured, repetition),
+                ..measured
+            }),
         })
         .collect()
 }
 
-/// Warm-up at the measured concurrency: batch-size dependent kernels are compiled by it.
-fn warmup(scenario: &ScenarioConfig, permits: PermitRule) -> Requests {
-    let rounds = |rounds: u32| u64::from(rounds) * u64::from(permits.in_flight);
-    let full = rounds(scenario.warmup_rounds);
-    let short = rounds(scenario.warmup_runs);
+/// Warm-up at the measured load: batch-size dependent kernels are compiled by it.
+fn warmup(scenario: &ScenarioConfig, load: &LoadConfig, measured: Requests) -> Requests {
+    let round = load::round(&load::for_warmup(load), measured.least);
+    let full = u64::from(scenario.warmup_rounds).saturating_mul(round);
+    let short = u64::from(scenario.warmup_runs).saturating_mul(round);
+    let least = full.saturating_add(short);
     Requests {
-        least: full + short,
+        least,
+        expected: least,
         time: NONE,
+        most: None,
+        grace: scenario.grace_s.map(Seconds),
         short_from: (short > 0).then_some(full),
         until_steady: (scenario.warmup == WarmupMode::UntilSteady)
             .then_some(scenario.steady_limits),
     }
 }
 
-/// As many rounds and as long as asked; where neither is asked, every prompt once.
-fn measured(scenario: &ScenarioConfig, permits: PermitRule, prompts: u64) -> Requests {
-    let least = match (scenario.iterations, scenario.duration_s) {
-        (Some(rounds), _) => rounds.saturating_mul(u64::from(permits.in_flight)),
-        (None, Some(_)) => u64::from(permits.in_flight),
-        (None, None) => prompts,
-    };
+/// As many rounds and as long as asked; where neither is asked, every prompt once. Stages end by themselves.
+fn measured(scenario: &ScenarioConfig, load: &LoadConfig, prompts: u64) -> Requests {
     let time = Seconds(scenario.duration_s.unwrap_or(0.0));
-    Requests { least, time, short_from: None, until_steady: None }
+    let arrives = load.rate().is_some();
+    let least = match (load, scenario.requests, scenario.iterations, scenario.duration_s) {
+        (LoadConfig::Stages { .. }, ..) => u64::MAX,
+        (_, Some(_), _, Some(_)) => 0,
+        (_, Some(count), _, None) => count,
+        (_, None, Some(rounds), _) => rounds.saturating_mul(load::round(load, prompts)),
+        // However few arrive within the time, those are it.
+        (_, None, None, Some(_)) if arrives => 0,
+        (_, None, None, Some(_)) => load::round(load, prompts),
+        (_, None, None, None) => prompts,
+    };
+    Requests {
+        least,
+        expected: least,
+        time,
+        most: scenario.requests,
+        grace: scenario.grace_s.map(Seconds),
+        short_from: None,
+        until_steady: None,
+    }
+}
+
+/// How many requests a repetition sends, as far as that is known before.
+fn expected(load: &LoadConfig, measured: Requests, repetition: u32) -> u64 {
+    let draw = Draw::Measure(repetition);
+    if matches!(load, LoadConfig::Stages { .. }) {
+        return load::certain_of_stages(load, draw);
+    }
+    let arrivals = match measured.time > NONE {
+        true => load::arrivals_before(load, draw, measured.time).unwrap_or(0),
+        false => 0,
+    };
+    arrivals.max(measured.least).min(measured.most.unwrap_or(u64::MAX))
 }
 
 impl Work {
@@ -153,12 +199,20 @@ impl Work {
             }
         }
     }
+
+    /// How many requests it sends, as far as that is known before; none while idle.
+    #[must_use]
+    pub const fn expected(self) -> u64 {
+        match self {
+            Self::Idle(_) => 0,
+            Self::Requests(requests) => requests.expected,
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::component::load::LoadConfig;
     use crate::config::component::protocol::AdaptiveRepetitions;
     use crate::config::component::scenario::InputShapes;
 
@@ -188,11 +242,11 @@ mod tests {
     #[test]
     fn warm_up_runs_at_the_measured_concurrency() {
         let mut config = BenchmarkConfig::default();
-        config.scenario.load = LoadConfig::Concurrency { concurrency: 8 };
+        config.scenario.load = LoadConfig::concurrency(8);
         config.scenario.warmup_rounds = 2;
         let plan = Plan::new(&config, 100, PERIOD);
         assert_eq!(requests(&plan, 1), (16, None));
-        assert_eq!(plan.permits.in_flight, 8);
+        assert_eq!(plan.load, LoadConfig::concurrency(8));
     }
 
     #[test]
@@ -204,7 +258,7 @@ mod tests {
         config.scenario.duration_s = Some(30.0);
         config.scenario.warmup_runs = 5;
         let plan = Plan::new(&config, 3, PERIOD);
-        assert_eq!(plan.permits.in_flight, 4);
+        assert_eq!(plan.load, LoadConfig::concurrency(4));
         assert_eq!(requests(&plan, 1), (24, Some(4)), "a full round, then five short ones");
         assert_eq!(plan.measured_requests, 40);
         let Work::Requests(measured) = plan.phases[2].work else { panic!("{plan:?}") };

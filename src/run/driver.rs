@@ -1,19 +1,16 @@
-//! Sends the requests of a phase and keeps as many in flight as the load permits.
+//! Sends one request: its prompt, its attempts, its deadline, its record.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-
-use tokio::task::JoinSet;
 
 use super::control::Control;
+use super::dispatch::Batch;
 use super::journal::{Journal, Line};
 use super::progress::Counters;
-use super::recorder::{Identity, Recorder, cancelled};
+use super::recorder::{Identity, Recorder, cancelled, in_flight};
 use crate::backend::{Backend, BackendError, Completion, GenerateRequest};
 use crate::clock;
 use crate::config::component::scenario::{GenerateKwargs, ScenarioConfig};
 use crate::dataset::{Prompts, Sample, Stream};
-use crate::plan::Requests;
 use crate::record::{Event, FailureClass, Phase, RequestRecord, StopReason};
 use crate::units::{Nanos, Seconds};
 
@@ -43,37 +40,20 @@ pub(super) struct Limits {
     keep_output: bool,
 }
 
-/// The requests of a phase, taken one by one.
-struct Queue {
-    batch: Batch,
-    next: AtomicU64,
-    from: Nanos,
-}
-
-/// Requests to send.
-#[derive(Debug, Clone)]
-pub(super) struct Batch {
-    pub phase: Phase,
-    pub repetition: Option<u32>,
-    pub requests: Requests,
-    /// As long as this is set, they go on.
-    pub held: Arc<AtomicBool>,
+/// A request that leaves.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Departure {
+    /// Its position in the phase.
+    pub index: u64,
+    /// When it was due.
+    pub scheduled: Nanos,
+    /// When it was let go.
+    pub released: Nanos,
 }
 
 /// Generated prompts are new in every repetition, that no server answers them from its cache; this many positions lie between
 /// those of two repetitions.
 const REPETITION_STRIDE: u64 = 1 << 32;
-
-impl Queue {
-    /// The position of the next request, if there is one.
-    fn take(&self) -> Option<u64> {
-        let index = self.next.fetch_add(1, Ordering::Relaxed);
-        let goes_on = index < self.batch.requests.least
-            || clock::now().since(self.from) < self.batch.requests.time
-            || self.batch.held.load(Ordering::Relaxed);
-        goes_on.then_some(index)
-    }
-}
 
 impl Limits {
     pub(super) const fn new(scenario: &ScenarioConfig) -> Self {
@@ -87,57 +67,38 @@ impl Limits {
 }
 
 impl Driver {
-    /// Sends the requests of a phase, `in_flight` at a time, and returns when all have ended.
-    pub(super) async fn send(self: &Arc<Self>, batch: Batch, in_flight: u32) {
-        let requests = batch.requests;
-        let queue = Arc::new(Queue { batch, next: AtomicU64::new(0), from: clock::now() });
-        let workers = match requests.time.0 > 0.0 || requests.until_steady.is_some() {
-            true => u64::from(in_flight),
-            false => u64::from(in_flight).min(requests.least),
-        };
-        let mut ends = JoinSet::new();
-        for _ in 0..workers {
-            let driver = Arc::clone(self);
-            let queue = Arc::clone(&queue);
-            ends.spawn(async move { driver.work(&queue).await });
+    /// Whether requests may leave: not when the run is over, and not without records.
+    pub(super) fn goes_on(&self) -> bool {
+        if self.journal.has_failed() {
+            self.control.stop(StopReason::RecordsFailed);
         }
-        while let Some(ended) = ends.join_next().await {
-            if let Err(error) = ended
-                && error.is_panic()
-            {
-                std::panic::resume_unwind(error.into_panic());
-            }
-        }
+        self.control.reason().is_none()
     }
 
-    /// One request after the other until none is left or the run is stopped.
-    async fn work(&self, queue: &Queue) {
-        while self.control.reason().is_none() {
-            if self.journal.has_failed() {
-                self.control.stop(StopReason::RecordsFailed);
-                return;
+    /// One request from its prompt to its record.
+    pub(super) async fn one(&self, batch: &Batch, departure: Departure) {
+        let requests = batch.requests;
+        let params = match requests.short_from {
+            Some(from) if departure.index >= from && departure.index < requests.least => {
+                &self.short_params
             }
-            let Some(index) = queue.take() else { return };
-            let batch = &queue.batch;
-            let params = match batch.requests.short_from {
-                Some(from) if index >= from && index < batch.requests.least => &self.short_params,
-                _ => &self.params,
-            };
-            let Some(record) = self.request(batch, index, params).await else { return };
-            self.counters.ended(&record);
-            self.control.count(record.is_ok());
-            self.journal.write(Line::Request(Box::new(record)));
-        }
+            _ => &self.params,
+        };
+        let Some(record) = self.request(batch, departure, params).await else { return };
+        self.counters.ended(&record);
+        self.control.count(&record.outcome);
+        self.journal.write(Line::Request(Box::new(record)));
     }
 
     /// One request with its retries, up to its deadline. `None` where there is no prompt.
     async fn request(
         &self,
         batch: &Batch,
-        index: u64,
+        departure: Departure,
         params: &Arc<GenerateKwargs>,
     ) -> Option<RequestRecord> {
         let (phase, repetition) = (batch.phase, batch.repetition);
+        let Departure { index, scheduled, released } = departure;
         let sample = self.prompt(phase, repetition, index)?;
         let request = GenerateRequest {
             index,
@@ -145,16 +106,16 @@ impl Driver {
             params: Arc::clone(params),
             truncate: self.truncate,
         };
-        let scheduled = clock::now();
-        let identity = Identity { index, phase, repetition, prompt_id: sample.id, scheduled };
+        let prompt_id = sample.id;
+        let identity = Identity { index, phase, repetition, prompt_id, scheduled, released };
         let mut recorder = Recorder::new(self.limits.keep_output, Arc::clone(&self.counters));
         self.counters.sent();
         let mut retries = 0;
         let result = loop {
-            let result = self.attempt(&request, &mut recorder, scheduled).await;
+            let result = self.attempt(&request, &mut recorder, released).await;
             let Err(error) = &result else { break result };
             let wait = self.wait_before_retry(error, retries);
-            let left = self.limits.deadline - clock::now().since(scheduled);
+            let left = self.limits.deadline - clock::now().since(released);
             if recorder.has_answer()
                 || !error.is_retryable()
                 || retries >= self.limits.retries
@@ -168,8 +129,8 @@ impl Driver {
                 http_status: error.http_status,
                 wait_s: wait,
             });
-            if self.control.sleep(wait).await.is_err() {
-                break result;
+            if self.control.back_off(wait).await.is_err() {
+                break if self.control.is_cut() { Err(in_flight()) } else { result };
             }
             retries += 1;
             recorder.restart();
@@ -193,13 +154,14 @@ impl Driver {
         &self,
         request: &GenerateRequest,
         recorder: &mut Recorder,
-        scheduled: Nanos,
+        released: Nanos,
     ) -> Result<Completion, BackendError> {
-        let left = self.limits.deadline - clock::now().since(scheduled);
+        let left = self.limits.deadline - clock::now().since(released);
         let answer = tokio::time::timeout(left.into(), self.backend.generate(request, recorder));
         match self.control.unless_urgent(answer).await {
             Ok(Ok(result)) => result,
             Ok(Err(_elapsed)) => Err(self.too_late()),
+            Err(_stopped) if self.control.is_cut() => Err(in_flight()),
             Err(_stopped) => Err(cancelled()),
         }
     }

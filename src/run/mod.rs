@@ -7,6 +7,7 @@
 mod client;
 mod command;
 mod control;
+mod dispatch;
 mod driver;
 mod folder;
 mod host;
@@ -16,6 +17,7 @@ mod lender;
 mod live;
 mod metering;
 mod monitor;
+mod pacer;
 mod phases;
 mod prepare;
 mod processor;
@@ -242,7 +244,7 @@ async fn execute_here(mut prepared: Prepared, options: Options) -> Result<RunEnd
     );
     let phases = Phases {
         driver: driver(&mut prepared, &journal, &control, &counters),
-        in_flight: prepared.plan.permits.in_flight,
+        load: prepared.plan.load.clone(),
         metering: &metering,
         ticker: &ticker,
         processors: Processors::new(&prepared.config.metrics.procfs_root, &manifest.backend),

@@ -5,14 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::client;
-use super::driver::{Batch, Driver};
+use super::dispatch::{Batch, Sent};
+use super::driver::Driver;
 use super::journal::Line;
 use super::metering::Metering;
 use super::processor::Processors;
 use super::ticker::Ticker;
 use super::{COUNTER_LEAD, COUNTER_SETTLE, Judge, event_at};
 use crate::clock;
+use crate::config::component::load::LoadConfig;
 use crate::config::component::protocol::{AdaptiveRepetitions, Repetitions, SteadyLimits};
+use crate::load::{self, Draw, Load};
 use crate::plan::steady::{Glance, judge};
 use crate::plan::{Plan, PlannedPhase, Work};
 use crate::record::{Event, Phase, Warning};
@@ -24,7 +27,7 @@ const GLANCE_PERIOD: Seconds = Seconds(0.5);
 /// What going through the phases needs.
 pub(super) struct Phases<'a> {
     pub driver: Arc<Driver>,
-    pub in_flight: u32,
+    pub load: LoadConfig,
     pub metering: &'a Metering,
     pub ticker: &'a Ticker,
     pub processors: Processors,
@@ -79,22 +82,53 @@ impl Phases<'_> {
             Work::Requests(requests) => {
                 let held = Arc::new(AtomicBool::new(requests.until_steady.is_some()));
                 let batch = Batch { phase, repetition, requests, held: Arc::clone(&held) };
-                let sending = driver.send(batch, self.in_flight);
+                let mut load = self.load_of(phase, repetition);
+                let sending = driver.send(batch, load.as_mut());
+                let mut sent = Sent::default();
                 let cost = client::watched(async {
-                    match requests.until_steady {
+                    sent = match requests.until_steady {
                         None => sending.await,
                         Some(limits) => {
-                            tokio::join!(sending, self.hold_until_steady(&limits, &held));
+                            tokio::join!(sending, self.hold_until_steady(&limits, &held)).0
                         }
-                    }
+                    };
                 });
                 let cost = cost.await;
                 driver.journal.event(Event::Client { phase, repetition, cost });
+                self.tell_of(phase, sent);
             }
         }
         self.metering.edge();
         driver.journal.event(Event::PhaseEnd { phase, repetition });
         self.tell_processors();
+    }
+
+    /// The load of a phase, at its begin.
+    fn load_of(&self, phase: Phase, repetition: Option<u32>) -> Box<dyn Load> {
+        let warmup = load::for_warmup(&self.load);
+        let (config, draw) = match phase {
+            Phase::Warmup => (&warmup, Draw::Warmup),
+            _ => (&self.load, Draw::Measure(repetition.unwrap_or(0))),
+        };
+        load::open(config, draw).unwrap_or_else(|| Box::new(load::Nothing))
+    }
+
+    /// A limit that held arrivals back makes an open loop a closed one: that is said.
+    fn tell_of(&self, phase: Phase, sent: Sent) {
+        let Some(limit) = self.load.max_concurrency().filter(|_| self.load.rate().is_some()) else {
+            return;
+        };
+        if phase == Phase::Measure && sent.held_back > 0 {
+            let Sent { count, held_back, longest_hold } = sent;
+            self.warn(Warning::new(
+                "arrivals_held_back",
+                format!(
+                    "{held_back} of {count} arrivals waited, up to {:.3} s, for one of {limit} requests in flight to end \
+                     (scenario.load.max_concurrency): the load was not an open loop then",
+                    longest_hold.0
+                ),
+            ));
+        }
     }
 
     fn tell_processors(&self) {
@@ -177,7 +211,7 @@ impl Phases<'_> {
 const fn requests(work: Work) -> u64 {
     match work {
         Work::Idle(_) => 0,
-        Work::Requests(requests) => requests.least,
+        Work::Requests(requests) => requests.expected,
     }
 }
 

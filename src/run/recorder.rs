@@ -30,6 +30,8 @@ pub(super) struct Identity {
     pub repetition: Option<u32>,
     pub prompt_id: String,
     pub scheduled: Nanos,
+    /// When the load let it go.
+    pub released: Nanos,
 }
 
 impl Recorder {
@@ -71,7 +73,7 @@ impl Recorder {
         result: Result<Completion, BackendError>,
     ) -> RequestRecord {
         let end = clock::now();
-        let sent = self.sent.unwrap_or(identity.scheduled);
+        let sent = self.sent.unwrap_or(identity.released);
         let (tokens, server_timings, outcome) = match result {
             Ok(done) => (
                 done.tokens,
@@ -86,6 +88,7 @@ impl Recorder {
             repetition: identity.repetition,
             prompt_id: identity.prompt_id,
             scheduled_ns: identity.scheduled,
+            released_ns: (identity.released > identity.scheduled).then_some(identity.released),
             sent_ns: sent,
             first_byte_ns: self.first_byte,
             first_token_ns: self.events.first(),
@@ -136,6 +139,11 @@ pub(super) fn cancelled() -> BackendError {
     BackendError::new(FailureClass::Cancelled, "the run was stopped")
 }
 
+/// The error of a request that was still in flight when the load and its grace were over.
+pub(super) fn in_flight() -> BackendError {
+    BackendError::new(FailureClass::InFlight, "in flight when the load was over")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,6 +155,7 @@ mod tests {
             repetition: Some(0),
             prompt_id: "p".into(),
             scheduled: Nanos(5),
+            released: Nanos(5),
         }
     }
 

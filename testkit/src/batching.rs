@@ -360,6 +360,7 @@ impl Served {
             repetition: None,
             prompt_id: index.to_string(),
             scheduled_ns: sent,
+            released_ns: None,
             sent_ns: sent,
             first_byte_ns: stamps.first().copied(),
             first_token_ns: stamps.first().copied(),

@@ -10,6 +10,7 @@ mod dataset;
 mod dataset_hub;
 mod footprint;
 mod gpu;
+mod load;
 mod measure;
 mod meter_extra;
 mod meter_models;

@@ -202,7 +202,7 @@ fn the_first_stage_of_a_run_tells_how_many_it_takes() {
 fn warm_up_goes_on_until_it_is_steady_or_the_time_is_up() {
     let mut config = config();
     config.scenario.num_samples = Some(2);
-    config.scenario.load = LoadConfig::Concurrency { concurrency: 2 };
+    config.scenario.load = LoadConfig::concurrency(2);
     config.scenario.warmup = WarmupMode::UntilSteady;
     // Only what happens is tested, not when it is steady: on a busy machine it may not be.
     config.scenario.steady_limits =

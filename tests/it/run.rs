@@ -116,7 +116,7 @@ fn requests_side_by_side_overlap_and_one_at_a_time_do_not() {
     };
     assert_eq!(overlap(config()), 0);
     let mut concurrent = config();
-    concurrent.scenario.load = LoadConfig::Concurrency { concurrency: 4 };
+    concurrent.scenario.load = LoadConfig::concurrency(4);
     assert!(overlap(concurrent) >= 6);
 }
 

@@ -44,6 +44,41 @@ impl Default for AdaptiveRepetitions {
     }
 }
 
+/// How well J per output token is to be known.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Until {
+    /// Half the width of the 95 % interval, in percent of the mean: 2 for plus or minus 2 %.
+    pub energy_ci_percent: f64,
+    /// Windows of the first stage, 5 or more.
+    #[serde(default = "least_windows")]
+    pub min: u32,
+    /// Most windows, at least `min`.
+    #[serde(default = "most_windows")]
+    pub max: u32,
+}
+
+fn least_windows() -> u32 {
+    AdaptiveRepetitions::default().min
+}
+
+fn most_windows() -> u32 {
+    AdaptiveRepetitions::default().max
+}
+
+impl Until {
+    /// As repetitions.
+    #[must_use]
+    pub fn repetitions(self) -> Repetitions {
+        Repetitions::Adaptive(AdaptiveRepetitions {
+            target_relative_ci: self.energy_ci_percent / 100.0,
+            min: self.min,
+            max: self.max,
+            figure: RepeatedFigure::JoulesPerOutputToken,
+        })
+    }
+}
+
 /// A figure whose interval may end the repetitions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::load::LoadConfig;
-use super::protocol::{Repetitions, SteadyLimits, WarmupMode};
+use super::protocol::{Repetitions, SteadyLimits, Until, WarmupMode};
 use super::{BoolOrText, TextList};
 
 /// The dataset of generated prompts.
@@ -42,12 +42,22 @@ pub struct ScenarioConfig {
     pub generate_kwargs: GenerateKwargs,
     /// When requests leave.
     pub load: LoadConfig,
-    /// Rounds to measure at least; a round is as many requests as are in flight. Prompts repeat when they run out.
-    /// Default: every prompt once.
+    /// Rounds to measure at least; a round is as many requests as are in flight, and of a load with a `rate` so many requests
+    /// as it sends in a second. Prompts repeat when they run out. Default: every prompt once.
     pub iterations: Option<u64>,
+    /// Requests to measure, exactly; with `duration_s` the measurement ends with whichever comes first. Prompts repeat when
+    /// they run out. Default: as `iterations`.
+    pub requests: Option<u64>,
     /// Seconds to measure at least: requests leave until this time has passed and `iterations` are done.
     /// Default: no such time.
     pub duration_s: Option<f64>,
+    /// Seconds that requests in flight get to end when no more leave; then they are given up, and counted as in flight at
+    /// the end. Default: until they have ended, each within `request_timeout_s`.
+    pub grace_s: Option<f64>,
+    /// Repeat the measurement until the 95 % interval of J per output token is this narrow: `{energy_ci_percent: 2}`. Each
+    /// repetition is a window of the load, of `duration_s` or `requests`. The same as `repetitions` with
+    /// `target_relative_ci`; one of the two.
+    pub until: Option<Until>,
     /// How often the measurement is repeated, each time with the same requests (generated prompts are new each time,
     /// unless `num_samples` says how many there are):
     /// a number, or `{target_relative_ci: 0.01, min: 5, max: 30}` for as often as an interval of plus or minus 1 % takes.
@@ -99,7 +109,10 @@ impl Default for ScenarioConfig {
             generate_kwargs: GenerateKwargs::default(),
             load: LoadConfig::default(),
             iterations: None,
+            requests: None,
             duration_s: None,
+            grace_s: None,
+            until: None,
             repetitions: Repetitions::default(),
             phase_shift_s: None,
             phase_shift_seed: 42,
@@ -139,6 +152,12 @@ impl ScenarioConfig {
     #[must_use]
     pub fn is_random(&self) -> bool {
         self.dataset_name == RANDOM_TOKENS
+    }
+
+    /// How often the measurement is repeated, by `repetitions` or `until`.
+    #[must_use]
+    pub fn wanted_repetitions(&self) -> Repetitions {
+        self.until.map_or(self.repetitions, Until::repetitions)
     }
 
     /// A batch size that stands for requests in flight.
