@@ -492,7 +492,10 @@ impl Facts {
             sample_period_s: match quantity {
                 Quantity::EnergyCounter => COUNTER_PERIOD,
                 Quantity::Power => POWER_PERIOD,
-                Quantity::PowerLimit | Quantity::Processes => Seconds(period.0.max(RARE_PERIOD.0)),
+                // Memory takes a millisecond to tell under load.
+                Quantity::PowerLimit | Quantity::Processes | Quantity::Memory => {
+                    Seconds(period.0.max(RARE_PERIOD.0))
+                }
                 _ => period,
             },
             wrap_at: None,
