@@ -441,12 +441,7 @@ impl Worker {
             self.drip(slot);
             return;
         }
-        let ends = match after {
-            Some(After::Done) => Some(Outcome::Completed),
-            Some(After::Close | After::Reset) => Some(Outcome::Faulted),
-            _ => None,
-        };
-        if let Some(outcome) = ends
+        if let Some(outcome) = ending(after)
             && self.scratch.len() <= SMALL_BYTES
         {
             // Before the last bytes leave, so that a client that has them finds them counted.
@@ -463,6 +458,12 @@ impl Worker {
     fn drip(&mut self, slot: usize) {
         let Some(conn) = self.conns.get_mut(slot) else { return };
         let Some(Drip { gap_ns, left }) = conn.drip else { return };
+        if conn.pending.len() - conn.pending_at == 1
+            && let Some(outcome) = ending(conn.after)
+        {
+            self.end_job(slot, outcome);
+        }
+        let Some(conn) = self.conns.get_mut(slot) else { return };
         match conn.drip() {
             Ok(true) => {
                 conn.drip = (left == usize::MAX).then_some(Drip { gap_ns, left });
@@ -540,6 +541,8 @@ impl Worker {
         let Some(conn) = self.conns.get_mut(slot) else { return };
         let was_waiting = conn.state == State::Waiting;
         let Some(job) = conn.job.take() else { return };
+        // Before its place goes to another, whose service begins later.
+        let ended_ns = clock::now().0;
         let outcome = verdict(outcome, &job);
         match outcome {
             Outcome::Completed if job.answer.finish() == "stop" => self.count.completed_stop.add(1),
@@ -554,7 +557,7 @@ impl Worker {
         } else if was_waiting {
             self.count.waiting.sub(1);
         }
-        self.write_log(*job, outcome);
+        self.write_log(*job, outcome, ended_ns);
     }
 
     fn leave_gate(&self) {
@@ -566,7 +569,7 @@ impl Worker {
         }
     }
 
-    fn write_log(&self, job: Job, outcome: Outcome) {
+    fn write_log(&self, job: Job, outcome: Outcome, ended_ns: u64) {
         let Some(stamps) = job.stamps else { return };
         self.shared.write_log(RequestLog {
             number: job.number,
@@ -582,11 +585,20 @@ impl Worker {
             due_ns: stamps.due_ns,
             sent_ns: stamps.sent_ns,
             events: stamps.events,
-            ended_ns: clock::now().0,
+            ended_ns,
             lag_mean_us: None,
             lag_p50_us: None,
             lag_p99_us: None,
         });
+    }
+}
+
+/// How a write ends its request, if it does.
+const fn ending(after: Option<After>) -> Option<Outcome> {
+    match after {
+        Some(After::Done) => Some(Outcome::Completed),
+        Some(After::Close | After::Reset) => Some(Outcome::Faulted),
+        _ => None,
     }
 }
 

@@ -30,13 +30,15 @@ pub(crate) struct Got {
 pub(crate) struct Client {
     stream: TcpStream,
     left: Vec<u8>,
+    /// The break was met while sending; a read then tells of an end only.
+    was_reset: bool,
 }
 
 impl Client {
     pub(crate) fn of(server: &MockServer) -> Self {
         let stream = TcpStream::connect(server.address()).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        Self { stream, left: Vec::new() }
+        Self { stream, left: Vec::new(), was_reset: false }
     }
 
     /// For answers that never come.
@@ -50,8 +52,7 @@ impl Client {
             "{method} {path} HTTP/1.1\r\nhost: mock\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         );
-        // A server that broke off already is found out by reading.
-        let _ = self.stream.write_all(request.as_bytes());
+        self.was_reset = self.stream.write_all(request.as_bytes()).is_err();
     }
 
     pub(crate) fn send_bytes(&mut self, bytes: &[u8]) {
@@ -67,6 +68,7 @@ impl Client {
                 break End::Whole;
             }
             match self.stream.read(&mut buffer) {
+                Ok(0) if self.was_reset => break End::Reset,
                 Ok(0) => break End::Cut,
                 Ok(count) => bytes.extend_from_slice(&buffer[..count]),
                 Err(cause) => match cause.kind() {
