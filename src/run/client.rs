@@ -25,10 +25,12 @@ pub(super) async fn watched(work: impl Future<Output = ()>) -> ClientCost {
         () = tick(began, &mut late) => {}
         () = work => {}
     }
+    // The part before the whole, as the whole before the part at the begin: else it could be more than that.
+    let loop_cpu_s = clock::thread_cpu_time() - before.1;
     ClientCost {
         wall_s: clock::now().since(began),
         cpu_s: clock::process_cpu_time() - before.0,
-        loop_cpu_s: clock::thread_cpu_time() - before.1,
+        loop_cpu_s,
         loop_lag: late.summary(),
         peak_memory_bytes: peak_memory(),
     }
