@@ -144,10 +144,14 @@ def vllm(options, server, streams, requests, folder):
 
 
 def aiperf(options, server, streams, requests, folder):
+    # It takes an absolute path for the name of a repository, and a relative one for a folder only where it may look around.
+    tokenizer = pathlib.Path(options.tokenizer).resolve()
+    env = {name: value for name, value in offline(options).items() if name not in ("TRANSFORMERS_OFFLINE", "HF_HUB_OFFLINE")}
     seen = run([options.aiperf, "profile", "-m", "mock-model", "-u", server.url, "--endpoint-type", "chat", "--streaming",
-                "--tokenizer", options.tokenizer, "--use-server-token-count", "--concurrency", str(streams), "--request-count",
+                "--tokenizer", f"{tokenizer.parent.name}/{tokenizer.name}", "--use-server-token-count", "--concurrency", str(streams), "--request-count",
                 str(requests), "--synthetic-input-tokens-mean", "16", "--synthetic-input-tokens-stddev", "0", "--output-tokens-mean",
-                str(options.tokens), "--output-tokens-stddev", "0", "--ui", "none", "--artifact-dir", str(folder)], env=offline(options))
+                str(options.tokens), "--output-tokens-stddev", "0", "--ui", "none", "--artifact-dir", str(folder)], env=env,
+               folder=tokenizer.parent.parent)
     told = json.loads(next(pathlib.Path(folder).rglob("profile_export_aiperf.json")).read_text())
     get = lambda name, q: told.get(name, {}).get(q)
     return seen | {"ttft_p50": get("time_to_first_token", "p50"), "gap_p50": get("inter_chunk_latency", "p50"),
