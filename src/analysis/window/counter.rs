@@ -7,6 +7,8 @@ use super::{Knot, Read};
 
 /// Brackets as narrow as this share of a period say where on the grid a change is.
 const NARROW: f64 = 0.7;
+/// Periods that differ by less are found one from the other.
+const SAME_PERIOD: f64 = 2e-3;
 /// How irregular a grid may be, in periods; the most regular one that holds is taken.
 const SLACKS: [f64; 4] = [0.0, 0.05, 0.1, 0.15];
 /// Steps whose neighbours differ by less than this are taken as one load, to see how they wander.
@@ -57,7 +59,9 @@ impl Counted {
             narrow(&mut changes, seen.min(said));
         }
         // What is said of the sensor was found by whoever read it; what shows here may be too sparse to tell.
-        let said = update.filter(|said| Some(*said) != period);
+        let differs =
+            |said: &f64| period.is_none_or(|seen| (said / seen - 1.0).abs() > SAME_PERIOD);
+        let said = update.filter(differs);
         let grid = SLACKS.iter().find_map(|slack| {
             [said, period].into_iter().flatten().find_map(|period| {
                 let narrow: Vec<Bracket> = changes

@@ -186,6 +186,10 @@ fn refine(brackets: &[Bracket], period: f64) -> Option<f64> {
         let scored: Vec<(usize, f64)> =
             candidates.filter_map(|period| Some((stab(part, period)?.0, period))).collect();
         let most = scored.iter().map(|(score, _)| *score).max()?;
+        if most * 5 < part.len() * 4 {
+            // No grid at all: a longer look would not find one either.
+            return None;
+        }
         let good: Vec<f64> =
             scored.iter().filter(|(score, _)| *score == most).map(|(_, period)| *period).collect();
         best = good.first()?.midpoint(*good.last()?);
