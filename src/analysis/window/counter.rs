@@ -62,15 +62,13 @@ impl Counted {
         let differs =
             |said: &f64| period.is_none_or(|seen| (said / seen - 1.0).abs() > SAME_PERIOD);
         let said = update.filter(differs);
+        let tried: Vec<(f64, Vec<Bracket>)> = [said, period]
+            .into_iter()
+            .flatten()
+            .map(|period| (period, narrower(&changes, NARROW * period)))
+            .collect();
         let grid = SLACKS.iter().find_map(|slack| {
-            [said, period].into_iter().flatten().find_map(|period| {
-                let narrow: Vec<Bracket> = changes
-                    .iter()
-                    .map(Change::bracket)
-                    .filter(|(from, to)| to - from < NARROW * period)
-                    .collect();
-                Grid::fit(&narrow, period, slack * period)
-            })
+            tried.iter().find_map(|(period, narrow)| Grid::fit(narrow, *period, slack * period))
         });
         // Where reads are rare the changes seen are rarer than the renewals.
         let shown = [said, period].into_iter().flatten().min_by(f64::total_cmp);
@@ -158,6 +156,11 @@ fn observed_period(changes: &[Change]) -> Option<f64> {
         .filter(|gap| *gap < MISSED * median)
         .collect();
     (seen.len() >= FEWEST).then(|| stats::mean(&seen)).flatten()
+}
+
+/// The brackets that are narrower than so much.
+fn narrower(changes: &[Change], most: f64) -> Vec<Bracket> {
+    changes.iter().map(Change::bracket).filter(|(from, to)| to - from < most).collect()
 }
 
 /// No value is older than a period when it is read.

@@ -114,20 +114,20 @@ impl Grid {
         let before = at - self.period;
         // The renewal may come after the value was seen only; then the one before it was the last.
         let may_be_before = at + doubt > to && before >= from - doubt && seen.held < at + doubt;
-        let (earliest, latest) = if !may_be_before {
-            (at - self.slack, at + self.slack)
-        } else if seen.gone_by.is_some_and(|by| by < at + self.period - doubt) {
-            (before - self.slack, before + self.slack)
-        } else {
-            (before - self.slack, to)
+        let was_before = seen.gone_by.is_some_and(|by| by < at + self.period - doubt);
+        let decided = match (may_be_before, was_before) {
+            (false, _) => Some(at),
+            (true, true) => Some(before),
+            (true, false) => None,
         };
-        if self.slack > 0.0 || latest - earliest > self.period / 2.0 {
-            let (earliest, latest) = (earliest - half, latest + half);
-            let (earliest, latest) = (earliest.max(from), latest.min(to));
-            let slack = (latest - earliest).max(0.0) / 2.0;
-            return Some(Renewal { at: earliest.midpoint(latest), half, slack });
+        if let Some(at) = decided.filter(|_| self.slack <= 0.0) {
+            return Some(Renewal { at, half, slack: 0.0 });
         }
-        Some(Renewal { at: earliest, half, slack: 0.0 })
+        let (earliest, latest) =
+            decided.map_or((before - doubt, to), |at| (at - doubt, at + doubt));
+        let (earliest, latest) = (earliest.max(from), latest.min(to));
+        let slack = (latest - earliest).max(0.0) / 2.0;
+        Some(Renewal { at: earliest.midpoint(latest), half, slack })
     }
 }
 
