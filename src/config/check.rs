@@ -37,11 +37,12 @@ pub fn check(config: &BenchmarkConfig) -> Problems {
     found.0
 }
 
+/// What was found so far.
 #[derive(Default)]
-struct Found(Problems);
+pub(super) struct Found(pub(super) Problems);
 
 impl Found {
-    fn say(&mut self, place: &str, message: impl Into<String>, hint: impl Into<String>) {
+    pub(super) fn say(&mut self, place: &str, message: impl Into<String>, hint: impl Into<String>) {
         self.0.push(Problem::new(place, message).hint(hint));
     }
 

@@ -1,9 +1,10 @@
 //! Checks of the load and of what ends it.
 
+use super::check::Found;
 use super::component::load::{LoadConfig, Ramp, RampShape, Stage};
 use super::component::protocol::Repetitions;
 use super::component::scenario::ScenarioConfig;
-use crate::error::{Problem, Problems};
+use crate::error::Problems;
 
 /// More arrivals a second than any machine sends.
 const MOST_RATE: f64 = 1e6;
@@ -22,14 +23,7 @@ pub(super) fn check(scenario: &ScenarioConfig) -> Problems {
     found.0
 }
 
-#[derive(Default)]
-struct Found(Problems);
-
 impl Found {
-    fn say(&mut self, place: &str, message: impl Into<String>, hint: impl Into<String>) {
-        self.0.push(Problem::new(place, message).hint(hint));
-    }
-
     /// A number above 0, up to a most.
     fn above_zero(&mut self, place: &str, value: f64, most: f64) {
         if !(value.is_finite() && value > 0.0 && value <= most) {
