@@ -1,4 +1,4 @@
-//! Open loops: requests arrive at times of their own. `constant`, `poisson`, `gamma`.
+//! Open loops: requests arrive at times of their own. What `constant`, `poisson` and `gamma` share.
 //!
 //! Gaps are drawn for a rate of 1 and stretched by the rate of the moment: the n-th request arrives when the area under the
 //! rate is the sum of the first n gaps. For a constant rate that is the renewal process with those gaps, and with a ramp a
@@ -9,46 +9,13 @@ use rand_distr::{Distribution, Exp1, Gamma};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::ramp::Curve;
-use super::{Draw, Load, LoadEntry, Step};
+use super::{Draw, Load, Loads, Step};
 use crate::config::component::load::LoadConfig;
 use crate::units::Seconds;
 
-/// The line of `constant` in the list.
-pub(super) const CONSTANT: LoadEntry = LoadEntry {
-    kind: "constant",
-    summary: "arrivals at a constant rate; with ramp and max_concurrency",
-    open: |config, draw| match config {
-        LoadConfig::Constant { .. } => arrivals(config, Gaps::Even, 0, draw),
-        _ => None,
-    },
-};
-
-/// The line of `poisson` in the list.
-pub(super) const POISSON: LoadEntry = LoadEntry {
-    kind: "poisson",
-    summary: "arrivals at random at a mean rate; with ramp and max_concurrency",
-    open: |config, draw| match config {
-        LoadConfig::Poisson { seed, .. } => arrivals(config, Gaps::Exponential, *seed, draw),
-        _ => None,
-    },
-};
-
-/// The line of `gamma` in the list.
-pub(super) const GAMMA: LoadEntry = LoadEntry {
-    kind: "gamma",
-    summary: "arrivals in bursts (burstiness below 1) or more evenly (above); with ramp and max_concurrency",
-    open: |config, draw| match config {
-        LoadConfig::Gamma { burstiness, seed, .. } => {
-            let gaps = Gamma::new(*burstiness, burstiness.recip()).ok()?;
-            arrivals(config, Gaps::Gamma(gaps), *seed, draw)
-        }
-        _ => None,
-    },
-};
-
 /// How gaps vary, their mean being 1.
 #[derive(Debug, Clone, Copy)]
-enum Gaps {
+pub(super) enum Gaps {
     Even,
     Exponential,
     Gamma(Gamma<f64>),
@@ -67,7 +34,13 @@ struct Arrivals {
     next: Seconds,
 }
 
-fn arrivals(config: &LoadConfig, gaps: Gaps, seed: u64, draw: Draw) -> Option<Box<dyn Load>> {
+/// Those of a config whose gaps vary in this way; nothing where it has no rate.
+pub(super) fn arrivals(
+    config: &LoadConfig,
+    gaps: Gaps,
+    seed: u64,
+    draw: Draw,
+) -> Option<Box<dyn Load>> {
     let rate = config.rate().filter(|rate| *rate > 0.0)?;
     let mut arrivals = Arrivals {
         gaps,
@@ -82,6 +55,17 @@ fn arrivals(config: &LoadConfig, gaps: Gaps, seed: u64, draw: Draw) -> Option<Bo
         arrivals.advance();
     }
     Some(Box::new(arrivals))
+}
+
+/// A round of a rate: the requests of about a second, no more than may be in flight.
+pub(super) fn second(config: &LoadConfig, _: &Loads, _: u64) -> u64 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a rate is above 0 and at most a million; others saturate"
+    )]
+    let second = config.rate().unwrap_or(1.0).ceil() as u64;
+    config.max_concurrency().map_or(second, |limit| second.min(u64::from(limit)))
 }
 
 impl Arrivals {
@@ -115,7 +99,10 @@ mod tests {
 
     use super::*;
     use crate::config::component::load::{Ramp, RampShape};
-    use crate::load::open;
+
+    fn open(config: &LoadConfig, draw: Draw) -> Option<Box<dyn Load>> {
+        Loads::default().open(config, draw)
+    }
 
     const DRAW: Draw = Draw::Measure(0);
 

@@ -1,47 +1,12 @@
-//! Closed loops: the next request leaves when one in flight has ended. `sequential`, `concurrency`, `throughput`.
+//! Closed loops: the next request leaves when one in flight has ended. What `sequential`, `concurrency` and `throughput` share.
 
 use super::ramp::Curve;
-use super::{Load, LoadEntry, Step};
-use crate::config::component::load::LoadConfig;
+use super::{Load, Step};
 use crate::units::Seconds;
-
-/// The line of `sequential` in the list.
-pub(super) const SEQUENTIAL: LoadEntry = LoadEntry {
-    kind: "sequential",
-    summary: "one request at a time",
-    open: |config, _| match config {
-        LoadConfig::Sequential => Some(Box::new(Closed::constant(1))),
-        _ => None,
-    },
-};
-
-/// The line of `concurrency` in the list.
-pub(super) const CONCURRENCY: LoadEntry = LoadEntry {
-    kind: "concurrency",
-    summary: "a number of requests in flight, the next when one ends; with ramp",
-    open: |config, _| match config {
-        LoadConfig::Concurrency { concurrency, ramp } => {
-            Some(Box::new(Closed { permits: Curve::new(f64::from((*concurrency).max(1)), *ramp) }))
-        }
-        _ => None,
-    },
-};
-
-/// The line of `throughput` in the list.
-pub(super) const THROUGHPUT: LoadEntry = LoadEntry {
-    kind: "throughput",
-    summary: "every request at once, up to max_concurrency in flight",
-    open: |config, _| match config {
-        LoadConfig::Throughput { max_concurrency } => {
-            Some(Box::new(Closed::constant(max_concurrency.unwrap_or(u32::MAX))))
-        }
-        _ => None,
-    },
-};
 
 /// As many in flight as a curve says, at least one.
 #[derive(Debug, Clone, Copy)]
-struct Closed {
+pub(super) struct Closed {
     permits: Curve,
 }
 
@@ -49,8 +14,12 @@ struct Closed {
 const WHOLE: f64 = 1e-6;
 
 impl Closed {
-    fn constant(permits: u32) -> Self {
-        Self { permits: Curve::new(f64::from(permits), None) }
+    pub(super) const fn new(permits: Curve) -> Self {
+        Self { permits }
+    }
+
+    pub(super) fn constant(permits: u32) -> Self {
+        Self::new(Curve::new(f64::from(permits), None))
     }
 }
 

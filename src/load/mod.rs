@@ -2,8 +2,14 @@
 
 mod arrivals;
 mod closed;
+mod concurrency;
+mod constant;
+mod gamma;
+mod poisson;
 mod ramp;
+mod sequential;
 mod stages;
+mod throughput;
 
 use crate::config::component::load::LoadConfig;
 use crate::config::component::scenario::ScenarioConfig;
@@ -104,27 +110,112 @@ pub struct LoadEntry {
     /// One line for help texts.
     pub summary: &'static str,
     /// Opens it for a phase; nothing where the config is of another kind, or was not let pass by `config::check`.
-    pub open: fn(&LoadConfig, Draw) -> Option<Box<dyn Load>>,
+    pub open: fn(&LoadConfig, &Opening<'_>) -> Option<Box<dyn Load>>,
+    /// Requests of a round, as [`Loads::round`] tells.
+    pub round: fn(&LoadConfig, &Loads, u64) -> u64,
 }
 
-/// The loads there are.
+/// What a load is opened with.
+#[derive(Clone, Copy)]
+pub struct Opening<'a> {
+    /// Which arrivals are drawn.
+    pub draw: Draw,
+    /// For loads that consist of others.
+    pub loads: &'a Loads,
+}
+
+/// The loads of this crate.
 #[must_use]
 pub fn entries() -> Vec<LoadEntry> {
     vec![
-        closed::CONCURRENCY,
-        arrivals::CONSTANT,
-        arrivals::GAMMA,
-        arrivals::POISSON,
-        closed::SEQUENTIAL,
+        concurrency::ENTRY,
+        constant::ENTRY,
+        gamma::ENTRY,
+        poisson::ENTRY,
+        sequential::ENTRY,
         stages::ENTRY,
-        closed::THROUGHPUT,
+        throughput::ENTRY,
     ]
 }
 
-/// The load of a config, at its begin. Nothing only for settings that `config::check` refuses.
-#[must_use]
-pub fn open(config: &LoadConfig, draw: Draw) -> Option<Box<dyn Load>> {
-    entries().iter().find_map(|entry| (entry.open)(config, draw))
+/// The loads that can be opened.
+#[derive(Clone)]
+pub struct Loads {
+    entries: Vec<LoadEntry>,
+}
+
+impl Default for Loads {
+    /// Those of this crate.
+    fn default() -> Self {
+        Self::new(entries())
+    }
+}
+
+impl Loads {
+    /// These.
+    #[must_use]
+    pub const fn new(entries: Vec<LoadEntry>) -> Self {
+        Self { entries }
+    }
+
+    fn entry(&self, config: &LoadConfig) -> Option<&LoadEntry> {
+        self.entries.iter().find(|entry| entry.kind == config.kind())
+    }
+
+    /// The kinds that a config asks for and that there are not.
+    #[must_use]
+    pub fn missing(&self, config: &LoadConfig) -> Vec<&'static str> {
+        let parts = match config {
+            LoadConfig::Stages { stages } => stages.as_slice(),
+            _ => &[],
+        };
+        let kinds = std::iter::once(config).chain(parts.iter().map(|stage| &stage.load));
+        kinds.filter(|load| self.entry(load).is_none()).map(LoadConfig::kind).collect()
+    }
+
+    /// The load of a config, at its begin. Nothing only where there is none of this kind, and for settings that `config::check`
+    /// refuses.
+    #[must_use]
+    pub fn open(&self, config: &LoadConfig, draw: Draw) -> Option<Box<dyn Load>> {
+        (self.entry(config)?.open)(config, &Opening { draw, loads: self })
+    }
+
+    /// Requests of a round: as many as are in flight, of a rate those of about a second. `all` where every request leaves at
+    /// once.
+    #[must_use]
+    pub fn round(&self, config: &LoadConfig, all: u64) -> u64 {
+        self.entry(config).map_or(1, |entry| (entry.round)(config, self, all)).max(1)
+    }
+
+    /// How many requests are due before a time, however many are in flight. Only for loads whose requests arrive at times of
+    /// their own: `None` for others.
+    #[must_use]
+    pub fn arrivals_before(&self, config: &LoadConfig, draw: Draw, end: Seconds) -> Option<u64> {
+        config.rate()?;
+        let mut load = self.open(config, draw)?;
+        let mut count = 0;
+        while let Step::Leave { due } = load.step(end, 0) {
+            if due >= end {
+                break;
+            }
+            count += 1;
+        }
+        Some(count)
+    }
+
+    /// How many requests are certain to leave in stages: those of stages by number, and arrivals of stages by time.
+    #[must_use]
+    pub fn certain_of_stages(&self, config: &LoadConfig, draw: Draw) -> u64 {
+        let LoadConfig::Stages { stages } = config else { return 0 };
+        let certain = stages.iter().zip(0..).map(|(stage, number)| match stage.duration_s {
+            None => stage.requests.unwrap_or(0),
+            Some(time) => {
+                let draw = draw.part(number);
+                self.arrivals_before(&stage.load, draw, Seconds(time)).unwrap_or(1)
+            }
+        });
+        certain.sum()
+    }
 }
 
 /// The load of a scenario: a batch is run as so many requests in flight.
@@ -134,31 +225,6 @@ pub fn of_scenario(scenario: &ScenarioConfig) -> LoadConfig {
         (LoadConfig::Sequential, Some(size)) => LoadConfig::concurrency(size),
         (load, _) => load.clone(),
     }
-}
-
-/// Requests of a round: as many as are in flight, of a rate those of about a second. `all` where every request leaves at once.
-#[must_use]
-pub fn round(load: &LoadConfig, all: u64) -> u64 {
-    let round = match load {
-        LoadConfig::Sequential => 1,
-        LoadConfig::Concurrency { concurrency, .. } => u64::from(*concurrency),
-        LoadConfig::Throughput { max_concurrency } => max_concurrency.map_or(all, u64::from),
-        LoadConfig::Constant { rate, .. }
-        | LoadConfig::Poisson { rate, .. }
-        | LoadConfig::Gamma { rate, .. } => {
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "a rate is above 0 and at most a million; others saturate"
-            )]
-            let second = rate.ceil() as u64;
-            load.max_concurrency().map_or(second, |limit| second.min(u64::from(limit)))
-        }
-        LoadConfig::Stages { stages } => {
-            stages.iter().map(|stage| round(&stage.load, all)).max().unwrap_or(1)
-        }
-    };
-    round.max(1)
 }
 
 /// What warm-up sends by: the same load as after its ramp; of stages the first.
@@ -172,51 +238,30 @@ pub fn for_warmup(load: &LoadConfig) -> LoadConfig {
     }
 }
 
-/// How many requests are due before a time, however many are in flight. Only for loads whose requests arrive at times of
-/// their own: `None` for others.
-#[must_use]
-pub fn arrivals_before(config: &LoadConfig, draw: Draw, end: Seconds) -> Option<u64> {
-    config.rate()?;
-    let mut load = open(config, draw)?;
-    let mut count = 0;
-    while let Step::Leave { due } = load.step(end, 0) {
-        if due >= end {
-            break;
-        }
-        count += 1;
-    }
-    Some(count)
-}
-
-/// How many requests are certain to leave in stages: those of stages by number, and arrivals of stages by time.
-#[must_use]
-pub fn certain_of_stages(config: &LoadConfig, draw: Draw) -> u64 {
-    let LoadConfig::Stages { stages } = config else { return 0 };
-    let certain = stages.iter().zip(0..).map(|(stage, number)| match stage.duration_s {
-        None => stage.requests.unwrap_or(0),
-        Some(time) => arrivals_before(&stage.load, draw.part(number), Seconds(time)).unwrap_or(1),
-    });
-    certain.sum()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::component::load::Stage;
 
     #[test]
-    fn loads_are_sorted_documented_and_the_kinds_of_the_config() {
-        let entries = entries();
-        let kinds: Vec<&str> = entries.iter().map(|entry| entry.kind).collect();
-        assert_eq!(kinds, LoadConfig::KINDS);
-        assert!(kinds.is_sorted());
-        assert!(entries.iter().all(|entry| !entry.summary.is_empty()));
+    fn a_load_that_is_not_in_the_list_is_named_in_stages_too() {
+        let stage = |load| Stage { load, duration_s: None, requests: Some(1) };
+        let stages = vec![stage(LoadConfig::Sequential), stage(LoadConfig::concurrency(2))];
+        let config = LoadConfig::Stages { stages };
+        let loads = Loads::new(vec![stages::ENTRY, sequential::ENTRY]);
+        assert_eq!(loads.missing(&config), ["concurrency"]);
+        assert!(Loads::default().missing(&config).is_empty());
     }
 
     #[test]
     fn arrivals_are_counted_as_they_will_be_sent() {
         let config = LoadConfig::Constant { rate: 200.0, max_concurrency: Some(1), ramp: None };
-        assert_eq!(arrivals_before(&config, Draw::Measure(0), Seconds(30.0)), Some(6_000));
-        assert_eq!(arrivals_before(&LoadConfig::Sequential, Draw::Measure(0), Seconds(1.0)), None);
+        let loads = Loads::default();
+        assert_eq!(loads.arrivals_before(&config, Draw::Measure(0), Seconds(30.0)), Some(6_000));
+        assert_eq!(
+            loads.arrivals_before(&LoadConfig::Sequential, Draw::Measure(0), Seconds(1.0)),
+            None
+        );
     }
 
     #[test]
@@ -227,10 +272,11 @@ mod tests {
             ramp: None,
             seed: 1,
         };
-        assert_eq!(round(&LoadConfig::Sequential, 9), 1);
-        assert_eq!(round(&LoadConfig::concurrency(8), 9), 8);
-        assert_eq!(round(&poisson(None), 9), 3);
-        assert_eq!(round(&poisson(Some(2)), 9), 2);
-        assert_eq!(round(&LoadConfig::Throughput { max_concurrency: None }, 9), 9);
+        let loads = Loads::default();
+        assert_eq!(loads.round(&LoadConfig::Sequential, 9), 1);
+        assert_eq!(loads.round(&LoadConfig::concurrency(8), 9), 8);
+        assert_eq!(loads.round(&poisson(None), 9), 3);
+        assert_eq!(loads.round(&poisson(Some(2)), 9), 2);
+        assert_eq!(loads.round(&LoadConfig::Throughput { max_concurrency: None }, 9), 9);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Draw, Load, LoadEntry, Step, open};
+use super::{Load, LoadEntry, Opening, Step};
 use crate::config::component::load::{LoadConfig, Stage};
 use crate::units::Seconds;
 
@@ -10,13 +10,19 @@ use crate::units::Seconds;
 pub(super) const ENTRY: LoadEntry = LoadEntry {
     kind: "stages",
     summary: "loads one after the other, each by duration or number of requests",
-    open: |config, draw| match config {
+    open: |config, opening| match config {
         LoadConfig::Stages { stages } => {
-            let stages =
-                stages.iter().zip(0_u64..).map(|(stage, number)| Part::open(stage, draw, number));
+            let stages = stages.iter().zip(0_u64..);
+            let stages = stages.map(|(stage, number)| Part::open(stage, opening, number));
             Some(Box::new(Stages { left: stages.collect::<Option<_>>()?, began: Seconds::ZERO }))
         }
         _ => None,
+    },
+    round: |config, loads, all| match config {
+        LoadConfig::Stages { stages } => {
+            stages.iter().map(|stage| loads.round(&stage.load, all)).max().unwrap_or(1)
+        }
+        _ => 1,
     },
 };
 
@@ -36,10 +42,10 @@ struct Part {
 }
 
 impl Part {
-    fn open(stage: &Stage, draw: Draw, number: u64) -> Option<Self> {
+    fn open(stage: &Stage, opening: &Opening<'_>, number: u64) -> Option<Self> {
         // Two equal stages must not have equal arrivals.
         Some(Self {
-            load: open(&stage.load, draw.part(number))?,
+            load: opening.loads.open(&stage.load, opening.draw.part(number))?,
             time: stage.duration_s.map(Seconds),
             requests: stage.requests,
             last: Seconds::ZERO,
@@ -124,6 +130,7 @@ impl Load for Stages {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::load::{Draw, Loads};
 
     fn stage(load: LoadConfig, duration_s: Option<f64>, requests: Option<u64>) -> Stage {
         Stage { load, duration_s, requests }
@@ -134,7 +141,7 @@ mod tests {
     }
 
     fn stages(stages: Vec<Stage>) -> Box<dyn Load> {
-        open(&LoadConfig::Stages { stages }, Draw::Measure(0)).unwrap()
+        Loads::default().open(&LoadConfig::Stages { stages }, Draw::Measure(0)).unwrap()
     }
 
     /// When requests leave if each is in flight for `service` seconds.

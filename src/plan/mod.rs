@@ -9,7 +9,7 @@ use crate::config::BenchmarkConfig;
 use crate::config::component::load::LoadConfig;
 use crate::config::component::protocol::{Baseline, Repetitions, SteadyLimits, WarmupMode};
 use crate::config::component::scenario::ScenarioConfig;
-use crate::load::{self, Draw};
+use crate::load::{self, Draw, Loads};
 use crate::record::Phase;
 use crate::units::Seconds;
 
@@ -78,16 +78,21 @@ impl Plan {
     /// The plan for a config and a number of prompts; repetitions are shifted against each other by up to
     /// `sensor_period` where the config does not say by how much.
     #[must_use]
-    pub fn new(config: &BenchmarkConfig, prompts: u64, sensor_period: Seconds) -> Self {
+    pub fn new(
+        config: &BenchmarkConfig,
+        loads: &Loads,
+        prompts: u64,
+        sensor_period: Seconds,
+    ) -> Self {
         let scenario = &config.scenario;
         let load = load::of_scenario(scenario);
-        let measured = measured(scenario, &load, prompts);
-        let repetitions = repetitions(scenario, &load, measured, sensor_period);
+        let measured = measured(scenario, loads, &load, prompts);
+        let repetitions = repetitions(scenario, (loads, &load), measured, sensor_period);
         let once = |phase, work| PlannedPhase { phase, repetition: None, shift: NONE, work };
         let idle = Work::Idle(Seconds(scenario.idle_s));
         let mut phases = vec![
             once(Phase::IdleBefore, idle),
-            once(Phase::Warmup, Work::Requests(warmup(scenario, &load, measured))),
+            once(Phase::Warmup, Work::Requests(warmup(scenario, loads, &load, measured))),
         ];
         let sure = scenario.wanted_repetitions().least() as usize;
         let measured_requests =
@@ -112,7 +117,7 @@ const NONE: Seconds = Seconds::ZERO;
 /// The measurement as often as it may be made, each but the first after a random shift.
 fn repetitions(
     scenario: &ScenarioConfig,
-    load: &LoadConfig,
+    (loads, load): (&Loads, &LoadConfig),
     measured: Requests,
     sensor_period: Seconds,
 ) -> Vec<PlannedPhase> {
@@ -127,7 +132,7 @@ fn repetitions(
                 _ => Seconds(longest * generator.random_range(0.0..1.0_f64)),
             },
             work: Work::Requests(Requests {
-                expected: expected(load, measured, repetition),
+                expected: expected(loads, load, measured, repetition),
                 ..measured
             }),
         })
@@ -135,8 +140,13 @@ fn repetitions(
 }
 
 /// Warm-up at the measured load: batch-size dependent kernels are compiled by it.
-fn warmup(scenario: &ScenarioConfig, load: &LoadConfig, measured: Requests) -> Requests {
-    let round = load::round(&load::for_warmup(load), measured.least);
+fn warmup(
+    scenario: &ScenarioConfig,
+    loads: &Loads,
+    load: &LoadConfig,
+    measured: Requests,
+) -> Requests {
+    let round = loads.round(&load::for_warmup(load), measured.least);
     let full = u64::from(scenario.warmup_rounds).saturating_mul(round);
     let short = u64::from(scenario.warmup_runs).saturating_mul(round);
     let least = full.saturating_add(short);
@@ -153,17 +163,17 @@ fn warmup(scenario: &ScenarioConfig, load: &LoadConfig, measured: Requests) -> R
 }
 
 /// As many rounds and as long as asked; where neither is asked, every prompt once. Stages end by themselves.
-fn measured(scenario: &ScenarioConfig, load: &LoadConfig, prompts: u64) -> Requests {
+fn measured(scenario: &ScenarioConfig, loads: &Loads, load: &LoadConfig, prompts: u64) -> Requests {
     let time = Seconds(scenario.duration_s.unwrap_or(0.0));
     let arrives = load.rate().is_some();
     let least = match (load, scenario.requests, scenario.iterations, scenario.duration_s) {
         (LoadConfig::Stages { .. }, ..) => u64::MAX,
         (_, Some(_), _, Some(_)) => 0,
         (_, Some(count), _, None) => count,
-        (_, None, Some(rounds), _) => rounds.saturating_mul(load::round(load, prompts)),
+        (_, None, Some(rounds), _) => rounds.saturating_mul(loads.round(load, prompts)),
         // However few arrive within the time, those are it.
         (_, None, None, Some(_)) if arrives => 0,
-        (_, None, None, Some(_)) => load::round(load, prompts),
+        (_, None, None, Some(_)) => loads.round(load, prompts),
         (_, None, None, None) => prompts,
     };
     Requests {
@@ -178,13 +188,13 @@ fn measured(scenario: &ScenarioConfig, load: &LoadConfig, prompts: u64) -> Reque
 }
 
 /// How many requests a repetition sends, as far as that is known before.
-fn expected(load: &LoadConfig, measured: Requests, repetition: u32) -> u64 {
+fn expected(loads: &Loads, load: &LoadConfig, measured: Requests, repetition: u32) -> u64 {
     let draw = Draw::Measure(repetition);
     if matches!(load, LoadConfig::Stages { .. }) {
-        return load::certain_of_stages(load, draw);
+        return loads.certain_of_stages(load, draw);
     }
     let arrivals = match measured.time > NONE {
-        true => load::arrivals_before(load, draw, measured.time).unwrap_or(0),
+        true => loads.arrivals_before(load, draw, measured.time).unwrap_or(0),
         false => 0,
     };
     arrivals.max(measured.least).min(measured.most.unwrap_or(u64::MAX))
@@ -218,6 +228,10 @@ mod tests {
 
     const PERIOD: Seconds = Seconds(0.1);
 
+    fn planned(config: &BenchmarkConfig, prompts: u64) -> Plan {
+        Plan::new(config, &Loads::default(), prompts, PERIOD)
+    }
+
     fn requests(plan: &Plan, phase: usize) -> (u64, Option<u64>) {
         match plan.phases[phase].work {
             Work::Requests(requests) => (requests.least, requests.short_from),
@@ -231,7 +245,7 @@ mod tests {
 
     #[test]
     fn the_default_plan_idles_warms_up_measures_and_idles() {
-        let plan = Plan::new(&BenchmarkConfig::default(), 10, PERIOD);
+        let plan = planned(&BenchmarkConfig::default(), 10);
         assert_eq!(
             phases(&plan),
             [Phase::IdleBefore, Phase::Warmup, Phase::Measure, Phase::IdleAfter]
@@ -244,7 +258,7 @@ mod tests {
         let mut config = BenchmarkConfig::default();
         config.scenario.load = LoadConfig::concurrency(8);
         config.scenario.warmup_rounds = 2;
-        let plan = Plan::new(&config, 100, PERIOD);
+        let plan = planned(&config, 100);
         assert_eq!(requests(&plan, 1), (16, None));
         assert_eq!(plan.load, LoadConfig::concurrency(8));
     }
@@ -257,7 +271,7 @@ mod tests {
         config.scenario.iterations = Some(10);
         config.scenario.duration_s = Some(30.0);
         config.scenario.warmup_runs = 5;
-        let plan = Plan::new(&config, 3, PERIOD);
+        let plan = planned(&config, 3);
         assert_eq!(plan.load, LoadConfig::concurrency(4));
         assert_eq!(requests(&plan, 1), (24, Some(4)), "a full round, then five short ones");
         assert_eq!(plan.measured_requests, 40);
@@ -269,7 +283,7 @@ mod tests {
     fn a_duration_alone_does_not_ask_for_every_prompt() {
         let mut config = BenchmarkConfig::default();
         config.scenario.duration_s = Some(1.0);
-        assert_eq!(Plan::new(&config, 1_000_000, PERIOD).measured_requests, 1);
+        assert_eq!(planned(&config, 1_000_000).measured_requests, 1);
     }
 
     #[test]
@@ -277,15 +291,15 @@ mod tests {
         let mut config = BenchmarkConfig::default();
         config.scenario.idle_s = 0.0;
         config.scenario.warmup_rounds = 0;
-        assert_eq!(phases(&Plan::new(&config, 3, PERIOD)), [Phase::Measure]);
+        assert_eq!(phases(&planned(&config, 3)), [Phase::Measure]);
     }
 
     #[test]
     fn repetitions_are_the_same_work_at_random_and_repeatable_distances() {
         let mut config = BenchmarkConfig::default();
         config.scenario.repetitions = Repetitions::Fixed(50);
-        let plan = Plan::new(&config, 4, PERIOD);
-        assert_eq!(plan, Plan::new(&config, 4, PERIOD), "the seed is fixed");
+        let plan = planned(&config, 4);
+        assert_eq!(plan, planned(&config, 4), "the seed is fixed");
         assert_eq!(plan.measured_requests, 200);
         let measured: Vec<&PlannedPhase> =
             plan.phases.iter().filter(|planned| planned.phase == Phase::Measure).collect();
@@ -297,7 +311,7 @@ mod tests {
         let mean = shifts.iter().sum::<f64>() / 49.0;
         assert!((mean - 0.05).abs() < 0.015, "{mean}");
         config.scenario.phase_shift_s = Some(0.0);
-        let still = Plan::new(&config, 4, PERIOD);
+        let still = planned(&config, 4);
         assert!(still.phases.iter().all(|planned| planned.shift == Seconds::ZERO));
     }
 
@@ -306,7 +320,7 @@ mod tests {
         let mut config = BenchmarkConfig::default();
         let adaptive = AdaptiveRepetitions { min: 6, max: 9, ..AdaptiveRepetitions::default() };
         config.scenario.repetitions = Repetitions::Adaptive(adaptive);
-        let plan = Plan::new(&config, 2, PERIOD);
+        let plan = planned(&config, 2);
         let measured = plan.phases.iter().filter(|planned| planned.phase == Phase::Measure);
         assert_eq!((measured.count(), plan.measured_requests), (9, 12));
     }
@@ -316,7 +330,7 @@ mod tests {
         let mut config = BenchmarkConfig::default();
         config.scenario.warmup = WarmupMode::UntilSteady;
         config.scenario.warmup_rounds = 0;
-        let plan = Plan::new(&config, 2, PERIOD);
+        let plan = planned(&config, 2);
         let Work::Requests(warmup) = plan.phases[1].work else { panic!("{plan:?}") };
         assert_eq!(warmup.until_steady, Some(SteadyLimits::default()));
     }
@@ -325,10 +339,10 @@ mod tests {
     fn the_bare_machine_idles_as_long_as_the_loaded_one() {
         let mut config = BenchmarkConfig::default();
         config.scenario.idle_s = 2.5;
-        assert_eq!(Plan::new(&config, 2, PERIOD).bare, Seconds(2.5));
+        assert_eq!(planned(&config, 2).bare, Seconds(2.5));
         config.scenario.idle_bare_s = Some(0.0);
         config.metrics.baseline = Baseline::Bare;
-        let plan = Plan::new(&config, 2, PERIOD);
+        let plan = planned(&config, 2);
         assert_eq!((plan.bare, plan.bare_after), (Seconds(0.0), true));
     }
 }

@@ -244,6 +244,7 @@ async fn execute_here(mut prepared: Prepared, options: Options) -> Result<RunEnd
     );
     let phases = Phases {
         driver: driver(&mut prepared, &journal, &control, &counters),
+        loads: prepared.loads.clone(),
         load: prepared.plan.load.clone(),
         metering: &metering,
         ticker: &ticker,

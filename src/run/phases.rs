@@ -15,7 +15,7 @@ use super::{COUNTER_LEAD, COUNTER_SETTLE, Judge, event_at};
 use crate::clock;
 use crate::config::component::load::LoadConfig;
 use crate::config::component::protocol::{AdaptiveRepetitions, Repetitions, SteadyLimits};
-use crate::load::{self, Draw, Load};
+use crate::load::{self, Draw, Load, Loads};
 use crate::plan::steady::{Glance, judge};
 use crate::plan::{Plan, PlannedPhase, Work};
 use crate::record::{Event, Phase, Warning};
@@ -27,6 +27,7 @@ const GLANCE_PERIOD: Seconds = Seconds(0.5);
 /// What going through the phases needs.
 pub(super) struct Phases<'a> {
     pub driver: Arc<Driver>,
+    pub loads: Loads,
     pub load: LoadConfig,
     pub metering: &'a Metering,
     pub ticker: &'a Ticker,
@@ -110,7 +111,7 @@ impl Phases<'_> {
             Phase::Warmup => (&warmup, Draw::Warmup),
             _ => (&self.load, Draw::Measure(repetition.unwrap_or(0))),
         };
-        load::open(config, draw).unwrap_or_else(|| Box::new(load::Nothing))
+        self.loads.open(config, draw).unwrap_or_else(|| Box::new(load::Nothing))
     }
 
     /// A limit that held arrivals back makes an open loop a closed one: that is said.

@@ -14,6 +14,7 @@ use crate::config::{BenchmarkConfig, Environment, Note};
 use crate::dataset::hub::HubEnv;
 use crate::dataset::{self, Generate, Generator, Prompts, Vocabulary};
 use crate::error::{Problem, Problems};
+use crate::load::Loads;
 use crate::meter::calibration::{self, Calibrations};
 use crate::meter::{self, Inventory, OpenRequest};
 use crate::plan::Plan;
@@ -30,6 +31,8 @@ pub struct Prepared {
     pub config: BenchmarkConfig,
     /// What will be done.
     pub plan: Plan,
+    /// The loads that can be opened.
+    pub loads: Loads,
     /// The prompts.
     pub prompts: Prompts,
     /// What makes them, where they are made: again when the backend has told its vocabulary.
@@ -69,6 +72,11 @@ pub fn prepare(
     let has_token = environment.var(&config.metrics.electricity_maps_token_env).is_some();
     let carbon = keep(carbon::resolve(&config.metrics, has_token), &mut problems);
     let backend = keep(build_backend(&config, registry, environment), &mut problems);
+    let loads = Loads::new(registry.loads.clone());
+    for kind in loads.missing(&config.scenario.load) {
+        let message = format!("the load `{kind}` is not part of this program");
+        problems.push(Problem::new("scenario.load.type", message));
+    }
     let mut inventory = meter::open_all(&registry.meters, &open_request(&config, environment));
     add(&mut problems, std::mem::take(&mut inventory.problems));
     let gains = keep(gains(&config.metrics, environment, &inventory), &mut problems);
@@ -77,7 +85,7 @@ pub fn prepare(
     else {
         return Err(problems);
     };
-    let plan = Plan::new(&config, found.count, sensor_period(&inventory.sensors));
+    let plan = Plan::new(&config, &loads, found.count, sensor_period(&inventory.sensors));
     let mut warnings = found.warnings;
     warnings.extend(batch_warning(&config.scenario));
     warnings.append(&mut inventory.warnings);
@@ -86,6 +94,7 @@ pub fn prepare(
     let host = host::look(Path::new(&config.metrics.procfs_root), inventory.devices.clone());
     Ok(Prepared {
         plan,
+        loads,
         prompts: found.prompts,
         generator: found.generator,
         dataset: found.info,
