@@ -45,6 +45,8 @@ pub struct GenerateRequest {
 pub enum StreamEvent<'a> {
     /// The last byte of the request was handed over (for an engine: work begins).
     Sent,
+    /// The connection had been closed for having been idle, and the request goes out once more: an attempt of its own.
+    Again,
     /// The first byte of the answer's body arrived.
     FirstByte,
     /// An event without generated text: a role, a usage, a keep-alive.

@@ -15,6 +15,8 @@ pub(super) struct Recorder {
     keep_output: bool,
     counters: Arc<Counters>,
     sent: Option<Nanos>,
+    /// Attempts beyond those that the driver made.
+    again: u32,
     first_byte: Option<Nanos>,
     /// Arrival of every event with generated text.
     events: Stamps,
@@ -40,6 +42,7 @@ impl Recorder {
             keep_output,
             counters,
             sent: None,
+            again: 0,
             first_byte: None,
             events: Stamps::default(),
             chars: 0,
@@ -50,7 +53,7 @@ impl Recorder {
     /// Forgets a failed attempt.
     pub(super) fn restart(&mut self) {
         let counters = Arc::clone(&self.counters);
-        *self = Self::new(self.keep_output, counters);
+        *self = Self { again: self.again, ..Self::new(self.keep_output, counters) };
     }
 
     /// Whether any byte of an answer has come; after that an attempt is never repeated.
@@ -98,7 +101,7 @@ impl Recorder {
             tokens,
             output_chars: self.chars,
             output: self.keep_output.then_some(self.output),
-            retries,
+            retries: retries + self.again,
             outcome,
             server_timings,
         }
@@ -109,6 +112,10 @@ impl Sink for Recorder {
     fn event(&mut self, at: Nanos, event: StreamEvent<'_>) {
         match event {
             StreamEvent::Sent => self.sent = Some(at),
+            StreamEvent::Again => {
+                self.sent = None;
+                self.again += 1;
+            }
             StreamEvent::FirstByte => {
                 self.first_byte.get_or_insert(at);
             }
@@ -188,6 +195,18 @@ mod tests {
         let record = recorder.finish(identity(), 0, Ok(done));
         assert_eq!((record.first_byte_ns, record.first_token_ns), (Some(Nanos(20)), None));
         assert_eq!(record.output.as_deref(), Some("yes"));
+    }
+
+    #[test]
+    fn an_attempt_of_the_backends_own_counts_as_one_beyond_the_first() {
+        let mut recorder = Recorder::new(false, Arc::default());
+        recorder.event(Nanos(10), StreamEvent::Sent);
+        recorder.event(Nanos(11), StreamEvent::Again);
+        recorder.restart();
+        recorder.event(Nanos(30), StreamEvent::Sent);
+        let error = BackendError::new(FailureClass::Reset, "connection reset");
+        let record = recorder.finish(identity(), 1, Err(error));
+        assert_eq!((record.retries, record.sent_ns), (2, Nanos(30)));
     }
 
     #[test]

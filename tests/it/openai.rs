@@ -25,6 +25,7 @@ impl Sink for Heard {
     fn event(&mut self, at: Nanos, event: StreamEvent<'_>) {
         let (kind, text) = match event {
             StreamEvent::Sent => ("sent", String::new()),
+            StreamEvent::Again => ("again", String::new()),
             StreamEvent::FirstByte => ("first byte", String::new()),
             StreamEvent::Empty => ("empty", String::new()),
             StreamEvent::Content(text) => ("content", text.to_owned()),
@@ -230,27 +231,41 @@ fn connections_are_used_again_and_a_stale_one_is_replaced_once() {
     assert_eq!(connections, [0, 0, 1, 1]);
 }
 
-#[test]
-fn a_connection_that_dies_under_a_second_request_is_replaced_silently() {
+/// Two requests to a server that takes the second on the kept connection and drops it without a byte.
+fn second_on_a_dying_connection(rest: std::time::Duration) -> (Outcome, Vec<usize>) {
     let body = recorded("vllm-0.32.0/chat_stream_usage.sse");
     let keep = server::stream([body.as_slice()]);
-    // The server takes the second request on the kept connection and drops it without a byte.
     let server = ScriptedServer::replay(vec![keep.clone(), vec![Step::Reset], keep]);
     let backend = client(&config(&server.url()));
-    block_on(async {
+    let outcome = block_on(async {
         let request = request();
-        for _ in 0..2 {
-            backend.generate(&request, &mut Heard::default()).await.unwrap();
-            tokio::time::timeout(
-                std::time::Duration::from_millis(30),
-                std::future::pending::<()>(),
-            )
-            .await
-            .unwrap_err();
-        }
+        backend.generate(&request, &mut Heard::default()).await.unwrap();
+        tokio::time::timeout(rest, std::future::pending::<()>()).await.unwrap_err();
+        let mut heard = Heard::default();
+        (backend.generate(&request, &mut heard).await, heard)
     });
-    let connections: Vec<_> = server.recorded().iter().map(|asked| asked.connection).collect();
+    (outcome, server.recorded().iter().map(|asked| asked.connection).collect())
+}
+
+type Outcome = (Result<Completion, BackendError>, Heard);
+
+#[test]
+fn a_connection_that_dies_as_it_is_used_after_a_rest_is_replaced_and_the_sink_hears_of_it() {
+    let ((answer, heard), connections) =
+        second_on_a_dying_connection(std::time::Duration::from_millis(1100));
+    answer.unwrap();
     assert_eq!(connections, [0, 0, 1]);
+    let kinds: Vec<_> = heard.events.iter().map(|(_, kind, _)| *kind).take(4).collect();
+    assert_eq!(kinds, ["sent", "again", "sent", "first byte"]);
+}
+
+#[test]
+fn a_connection_that_dies_under_a_request_without_a_rest_is_a_failure() {
+    let ((answer, heard), connections) =
+        second_on_a_dying_connection(std::time::Duration::from_millis(30));
+    assert_eq!(answer.unwrap_err().class, FailureClass::Reset);
+    assert_eq!(connections, [0, 0]);
+    assert_eq!(heard.count("again"), 0);
 }
 
 #[test]

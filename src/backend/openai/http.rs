@@ -3,8 +3,9 @@
 //! No second task wakes for a chunk, and no byte of it is copied: a read goes into the thread's one buffer and is
 //! decoded there. Every read of the socket is stamped where it happens, and all events in one read carry that stamp:
 //! the kernel handed them over together. Connections that
-//! are idle are kept and used again; one that the server has closed meanwhile is replaced, once and silently,
-//! as long as not a byte of an answer has come.
+//! are idle are kept and used again. One that rested may be closed by the server in the very moment in which it is used
+//! again: then, as long as not a byte of an answer has come, the request goes out once more on a new one, and the sink
+//! hears of it. One that breaks under a request without having rested broke for a reason, which is a failure.
 
 use std::cell::RefCell;
 use std::fmt::{self, Write as _};
@@ -27,11 +28,14 @@ use super::io::{Io, Stamped};
 use super::tls::Tls;
 use super::wire::{Body, FeedError, Head};
 use crate::backend::{BackendError, Sink, StreamEvent};
+use crate::clock;
 use crate::record::FailureClass;
-use crate::units::Nanos;
+use crate::units::{Nanos, Seconds};
 
 /// Most bytes that are read off a finished answer to use its connection again.
 const DRAIN_BYTES: usize = 64 << 10;
+/// No server closes a connection because it was idle for less, in seconds: usual are 2 s and more.
+const RESTED: Seconds = Seconds(1.0);
 /// Most bytes of one read. What a slow client finds waiting is taken in few reads.
 const READ_BYTES: usize = 64 << 10;
 
@@ -93,8 +97,10 @@ impl Client {
         if let Some(mut kept) = self.take_idle().await {
             match kept.send(&request, sink).await {
                 Ok(answer) => return Ok(Reply::new(kept, answer)),
-                // The server had closed it while it was idle: a new connection, once.
-                Err(Unanswered { heard: false, .. }) => {}
+                // The server closed it because it was idle, and the two met on the way: a new connection, once.
+                Err(Unanswered { heard: false, .. }) if kept.has_rested() => {
+                    sink.event(clock::now(), StreamEvent::Again);
+                }
                 Err(Unanswered { trouble, .. }) => return Err(waiting(&trouble)),
             }
         }
@@ -106,8 +112,9 @@ impl Client {
     }
 
     /// Keeps a connection for the next request, if it turns out fit for one.
-    pub(super) fn give_back(&self, reply: Reply) {
+    pub(super) fn give_back(&self, mut reply: Reply) {
         if reply.exchange.keep_alive {
+            reply.exchange.rests_since = clock::now();
             lock(&self.idle).push(reply.exchange);
         }
     }
@@ -178,6 +185,7 @@ impl Client {
                 idle.swap_remove(at)
             };
             if poll_fn(|cx| Poll::Ready(exchange.is_reusable(cx))).await {
+                exchange.used_at = clock::now();
                 return Some(exchange);
             }
         }
@@ -225,7 +233,15 @@ impl Client {
             }
         };
         let runtime = Handle::current().id();
-        Ok(Exchange { io, body: Body::Length(0), keep_alive: true, runtime })
+        let rests_since = clock::now();
+        Ok(Exchange {
+            io,
+            body: Body::Length(0),
+            keep_alive: true,
+            rests_since,
+            used_at: rests_since,
+            runtime,
+        })
     }
 }
 
@@ -245,6 +261,10 @@ struct Exchange {
     body: Body,
     /// Whether it may serve another request.
     keep_alive: bool,
+    /// When its last answer had ended.
+    rests_since: Nanos,
+    /// When it was last taken for a request.
+    used_at: Nanos,
     /// Sockets work only where they were opened.
     runtime: Id,
 }
@@ -281,6 +301,11 @@ impl Exchange {
             }
             Err(trouble) => Err(Unanswered { trouble, heard: !heard.is_empty() }),
         }
+    }
+
+    /// Whether it was idle so long before this request that the server may have closed it for that.
+    fn has_rested(&self) -> bool {
+        self.used_at.since(self.rests_since) >= RESTED
     }
 
     fn poll_head(

@@ -20,7 +20,7 @@ mod locality;
 mod mould;
 pub mod sse;
 mod tls;
-mod wire;
+pub mod wire;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -15,7 +15,7 @@ const SKIPPED_LIMIT: u32 = 16 << 10;
 /// Bytes that are not HTTP/1.1: what is wrong with them.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub(super) struct Malformed(String);
+pub struct Malformed(String);
 
 fn malformed<T>(what: impl Into<String>) -> Result<T, Malformed> {
     Err(Malformed(what.into()))
@@ -23,13 +23,15 @@ fn malformed<T>(what: impl Into<String>) -> Result<T, Malformed> {
 
 /// The head of an answer.
 #[derive(Debug)]
-pub(super) struct Head {
-    pub(super) status: u16,
-    pub(super) headers: HeaderMap,
+pub struct Head {
+    /// Its status, 100 to 999.
+    pub status: u16,
+    /// Its headers, those that came more than once each time.
+    pub headers: HeaderMap,
     /// What follows it.
-    pub(super) body: Body,
+    pub body: Body,
     /// Whether the connection may serve another request after the body.
-    pub(super) keep_alive: bool,
+    pub keep_alive: bool,
 }
 
 impl Head {
@@ -37,7 +39,7 @@ impl Head {
     ///
     /// # Errors
     /// When the bytes are not the head of an answer.
-    pub(super) fn parse(bytes: &[u8]) -> Result<Option<(Self, usize)>, Malformed> {
+    pub fn parse(bytes: &[u8]) -> Result<Option<(Self, usize)>, Malformed> {
         let mut headers = [httparse::EMPTY_HEADER; HEADERS];
         let mut answer = httparse::Response::new(&mut headers);
         let length = match answer.parse(bytes) {
@@ -59,7 +61,7 @@ impl Head {
     }
 
     /// Whether another head follows: the server only says that it is still there.
-    pub(super) const fn is_interim(&self) -> bool {
+    pub const fn is_interim(&self) -> bool {
         matches!(self.status, 100 | 102..=199)
     }
 }
@@ -94,7 +96,7 @@ fn keeps_alive(version: u8, headers: &HeaderMap) -> bool {
 
 /// Where a body stands.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Body {
+pub enum Body {
     /// So many bytes are to come.
     Length(u64),
     /// In chunks, the length of each before it.
@@ -105,7 +107,7 @@ pub(super) enum Body {
 
 /// Where a body in chunks stands.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Chunked {
+pub struct Chunked {
     at: At,
     /// Bytes of extensions and trailers so far.
     skipped: u32,
@@ -135,7 +137,7 @@ enum At {
 
 /// Why a body could not be read on.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum FeedError<E> {
+pub enum FeedError<E> {
     /// It is malformed.
     Malformed(Malformed),
     /// Whoever was shown it refused it.
@@ -170,12 +172,12 @@ impl Body {
     }
 
     /// Whether all of it has come. One without a stated end never says so.
-    pub(super) const fn is_ended(&self) -> bool {
+    pub const fn is_ended(&self) -> bool {
         matches!(self, Self::Length(0) | Self::Chunked(Chunked { at: At::End, .. }))
     }
 
     /// Whether the server may hang up here.
-    pub(super) const fn may_close(&self) -> bool {
+    pub const fn may_close(&self) -> bool {
         self.is_ended() || matches!(self, Self::UntilClose)
     }
 
@@ -184,7 +186,7 @@ impl Body {
     ///
     /// # Errors
     /// When the bytes are not HTTP, or `visit` refused them.
-    pub(super) fn feed<E>(
+    pub fn feed<E>(
         &mut self,
         bytes: &[u8],
         visit: &mut impl FnMut(&[u8]) -> Result<(), E>,
