@@ -7,6 +7,8 @@ use ai_energy_benchmarks_mockserver::MockOptions;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::flags::{Flags, ShortFlags};
+
 /// What does a token cost, in joules and in grams of CO2, and can that number be trusted?
 #[derive(Debug, Parser)]
 #[command(name = "ai-energy-benchmark", version, max_term_width = 100)]
@@ -24,7 +26,9 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run a benchmark and report joules
-    Run(RunArgs),
+    Run(Box<RunArgs>),
+    /// Benchmark a server without a config: `profile -m MODEL -u URL --concurrency 8 --request-count 100 --isl 128 --osl 64`
+    Profile(Box<ProfileArgs>),
     /// Compare two sets of runs, or make the runs of two configs in turn and compare them
     Compare(CompareArgs),
     /// Check a config and everything it names, without sending a request; all problems at once
@@ -118,6 +122,9 @@ pub(crate) struct ConfigArgs {
     /// How configs are read
     #[arg(long, value_enum, default_value_t = Dialect::Auto)]
     pub dialect: Dialect,
+    /// Name and YAML of a config that is no file.
+    #[arg(skip)]
+    pub text: Option<(String, String)>,
 }
 
 impl ConfigArgs {
@@ -202,6 +209,38 @@ pub(crate) struct RunArgs {
     /// Catch every change of every energy counter, as metrics.fine: to study a sensor; costs some 9 % of a core on an H100
     #[arg(long)]
     pub fine: bool,
+    /// End with 4, after everything is written, when this client was the limit or that cannot be told
+    #[arg(long)]
+    pub strict_client: bool,
+    /// Print report.json on standard output and nothing else there; of several runs one a line
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub flags: Flags,
+}
+
+/// A benchmark without a config.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Values with commas (--concurrency 1,8,32) make a sweep. Everything else that a config can say is a change: KEY=VALUE.\n\
+                  Exit codes: 0 ok, 1 run failed, 2 usage, 3 finished with failures, 4 with --strict-client, 130 interrupted."
+)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
+pub(crate) struct ProfileArgs {
+    #[command(flatten)]
+    pub flags: ShortFlags,
+    /// Changes to the config that the flags make: key=value, +key=value, ~key
+    #[arg(value_name = "KEY=VALUE")]
+    pub words: Vec<String>,
+    /// Print the config that the flags make and stop: save it, and `run` does the same
+    #[arg(long)]
+    pub dry_run: bool,
+    /// The same, as Hydra's flag says it
+    #[arg(short, long, value_enum, value_name = "WHICH", conflicts_with = "dry_run")]
+    pub cfg: Option<Shown>,
+    /// Stop a sweep at the first failure
+    #[arg(long)]
+    pub fail_fast: bool,
     /// End with 4, after everything is written, when this client was the limit or that cannot be told
     #[arg(long)]
     pub strict_client: bool,
@@ -537,7 +576,7 @@ mod tests {
         let words = ["ai-energy-benchmark", "run"].iter().chain(words);
         let words = with_long_flags(words.map(|word| (*word).to_owned()));
         match Arguments::parse_from(words).command {
-            Command::Run(run) => run,
+            Command::Run(run) => *run,
             other => panic!("{other:?}"),
         }
     }

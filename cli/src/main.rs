@@ -5,6 +5,7 @@
 mod args;
 mod commands;
 mod exit;
+mod flags;
 mod judge;
 mod logging;
 mod metering;
@@ -24,7 +25,8 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse_from(args::with_long_flags(std::env::args()));
     logging::start(arguments.verbose, arguments.log_format);
     let exit = match arguments.command {
-        Command::Run(run) => commands::run::run(&run, arguments.log_format),
+        Command::Run(run) => commands::run::run(*run, arguments.log_format),
+        Command::Profile(profile) => commands::profile::run(*profile, arguments.log_format),
         Command::Compare(compare) => commands::compare::run(&compare, arguments.log_format),
         Command::Validate(validate) => commands::validate::run(&validate),
         Command::Measure(measure) => commands::measure::run(&measure),

@@ -42,6 +42,7 @@ pub(crate) fn reading(dialect: Dialect) -> Reading {
 pub(crate) fn source(target: &Target) -> Source {
     match target {
         Target::File(path) => Source::File(path.clone()),
+        Target::Text { name, yaml } => Source::Text { name: name.clone(), yaml: yaml.clone() },
         Target::Named { folder, name } => {
             Source::Named { folder: folder.clone(), name: name.clone() }
         }
@@ -90,6 +91,7 @@ fn wrapped(target: &Target, overrides: &[String]) -> Result<Jobs, Problems> {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             (name, vec![path.parent().map_or(present, Path::to_path_buf)])
         }
+        Target::Text { name, .. } => (name.clone(), vec![present]),
         Target::Named { folder, name } => {
             let Some(name) = name.clone() else {
                 return Err(Problem::new("command line", "no config is named")

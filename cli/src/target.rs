@@ -11,6 +11,8 @@ use crate::args::ConfigArgs;
 pub(crate) enum Target {
     /// A file.
     File(PathBuf),
+    /// What flags say by themselves: the name and the YAML of a config that is no file.
+    Text { name: String, yaml: String },
     /// A name in a folder, Hydra's way.
     Named {
         /// The folder; without one, only what is built in can be named.
@@ -34,6 +36,7 @@ impl Target {
     pub(crate) fn shown(&self) -> String {
         match self {
             Self::File(path) => path.display().to_string(),
+            Self::Text { name, .. } => name.clone(),
             Self::Named { folder, name } => {
                 let name = name.as_deref().unwrap_or("(no config)");
                 folder.as_ref().map_or_else(
@@ -52,6 +55,18 @@ impl Target {
 pub(crate) fn asked(arguments: &ConfigArgs) -> Result<Asked, Problems> {
     let (overrides, paths): (Vec<String>, Vec<String>) =
         arguments.words.iter().cloned().partition(|word| is_change(word));
+    if let Some((name, yaml)) = &arguments.text {
+        let Some(path) = paths.first() else {
+            let target = Target::Text { name: name.clone(), yaml: yaml.clone() };
+            return Ok(Asked { targets: vec![target], overrides });
+        };
+        return Err(Problem::new(
+            "command line",
+            format!("`{path}` is no change of the form KEY=VALUE"),
+        )
+        .hint("a config is run with `run`, which takes the same flags")
+        .into());
+    }
     let folder = arguments.config_dir.clone().or_else(|| arguments.config_path.clone());
     let named = arguments.is_hydra_shaped();
     let targets = match (named, paths.is_empty()) {

@@ -29,6 +29,13 @@ pub(super) const JOB_NAME: &str = "ai-energy-benchmark";
 pub enum Source {
     /// A file; what it includes is looked for beside it.
     File(PathBuf),
+    /// A config that is no file, under a name; what it includes is looked for in the working folder.
+    Text {
+        /// Its name.
+        name: String,
+        /// The YAML.
+        yaml: String,
+    },
     /// A name in a folder, as Hydra takes them.
     Named {
         /// The folder; without one, only what is built in can be named.
@@ -104,7 +111,7 @@ impl<'e> Composer<'e> {
         // Whether a key may be changed is decided by our types, which know more keys than the file
         // holds and which of them was meant; whoever asks Hydra's way gets Hydra's rule.
         let strictness = match source {
-            Source::File(_) if ours => Strictness::Open,
+            Source::File(_) | Source::Text { .. } if ours => Strictness::Open,
             _ => Strictness::Struct,
         };
         let built_in = match language {
@@ -120,7 +127,7 @@ impl<'e> Composer<'e> {
             .with_strictness(strictness);
         let session = Session::open(&app, &arguments)
             .map_err(|failure| Problem::new("command line", failure.to_string()))?;
-        let own_folders = matches!(source, Source::File(_));
+        let own_folders = matches!(source, Source::File(_) | Source::Text { .. });
         Ok(Self {
             session,
             name: arguments.config_name,
@@ -268,6 +275,13 @@ fn named(
         Source::Named { folder, name } => {
             arguments.config_dir = folder.as_deref().map(text);
             arguments.config_name.clone_from(name);
+        }
+        Source::Text { name, yaml } => {
+            let node =
+                Document::with_dialect(yaml, name, dialect).map_err(|errors| problems(&errors))?;
+            store.store("", name, node, None, "main");
+            arguments.config_path = Some(".".to_owned());
+            arguments.config_name = Some(name.clone());
         }
         Source::File(file) => {
             let name = file.file_stem().map(|stem| stem.to_string_lossy().into_owned());

@@ -147,7 +147,8 @@ fn warmup(
     measured: Requests,
 ) -> Requests {
     let round = loads.round(&load::for_warmup(load), measured.least);
-    let full = u64::from(scenario.warmup_rounds).saturating_mul(round);
+    let rounds = u64::from(scenario.warmup_rounds).saturating_mul(round);
+    let full = scenario.warmup_requests.unwrap_or(rounds);
     let short = u64::from(scenario.warmup_runs).saturating_mul(round);
     let least = full.saturating_add(short);
     Requests {
@@ -260,6 +261,8 @@ mod tests {
         config.scenario.warmup_rounds = 2;
         let plan = planned(&config, 100);
         assert_eq!(requests(&plan, 1), (16, None));
+        config.scenario.warmup_requests = Some(5);
+        assert_eq!(requests(&planned(&config, 100), 1), (5, None));
         assert_eq!(plan.load, LoadConfig::concurrency(8));
     }
 

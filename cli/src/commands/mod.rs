@@ -8,6 +8,7 @@ pub(crate) mod fit_weights;
 pub(crate) mod measure;
 pub(crate) mod mock_server;
 pub(crate) mod monitor;
+pub(crate) mod profile;
 pub(crate) mod records;
 pub(crate) mod reference;
 pub(crate) mod run;

@@ -22,7 +22,24 @@ use crate::plan::{self, Cell, Plan};
 use crate::progress::{Bar, Events, Lines};
 use crate::{resume, terminal};
 
-pub(crate) fn run(arguments: &RunArgs, log_format: LogFormat) -> Exit {
+pub(crate) fn run(mut arguments: RunArgs, log_format: LogFormat) -> Exit {
+    let hydra_shaped = arguments.config.is_hydra_shaped();
+    arguments.flags.give_back_words(&mut arguments.config.words);
+    match arguments.flags.changes(&arguments.config.words, false) {
+        Ok(changes) => {
+            arguments.multirun |= changes.is_sweep();
+            arguments.config.words.extend(changes.words(true));
+        }
+        Err(problems) => {
+            terminal::problems(&problems);
+            return Exit::config(hydra_shaped);
+        }
+    }
+    begin(&arguments, log_format)
+}
+
+/// Runs what the words of the command line say, flags among them.
+pub(super) fn begin(arguments: &RunArgs, log_format: LogFormat) -> Exit {
     if let Some(shown) = arguments.cfg {
         return show::config(arguments, shown);
     }

@@ -5,5 +5,6 @@
 mod commands;
 mod llama_server;
 mod measure;
+mod profile;
 mod support;
 mod sweeps;

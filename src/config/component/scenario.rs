@@ -74,6 +74,8 @@ pub struct ScenarioConfig {
     pub steady_limits: SteadyLimits,
     /// Rounds of warm-up requests at the measured concurrency, before the measurement. 0 for none.
     pub warmup_rounds: u32,
+    /// Warm-up requests, exactly, in place of `warmup_rounds`. Default: as many as those rounds have.
+    pub warmup_requests: Option<u64>,
     /// Further rounds of warm-up that generate two tokens a request, as optimum-benchmark's do.
     pub warmup_runs: u32,
     /// Seconds of idling before and after, to know the baseline.
@@ -119,6 +121,7 @@ impl Default for ScenarioConfig {
             warmup: WarmupMode::default(),
             steady_limits: SteadyLimits::default(),
             warmup_rounds: 1,
+            warmup_requests: None,
             warmup_runs: 0,
             idle_s: 3.0,
             idle_bare_s: None,
