@@ -338,6 +338,12 @@ impl Found {
                 self.at_least(key, watts, 0.0);
             }
         }
+        for (key, limit) in metrics.slo.all() {
+            if let Some(limit) = limit.filter(|limit| !(limit.is_finite() && *limit > 0.0)) {
+                let place = format!("metrics.slo.{key}");
+                self.say(&place, format!("{limit} is out of range"), "above 0");
+            }
+        }
         if let Some(weights) = &metrics.attribution.weights {
             self.weights(weights);
         }
@@ -514,6 +520,8 @@ mod tests {
         config.scenario.phase_shift_s = Some(-1.0);
         config.metrics.max_num_seqs = Some(8);
         config.metrics.baseline_power_w.gpu = Some(f64::NAN);
+        config.metrics.slo.ttft_ms = Some(0.0);
+        config.metrics.slo.e2e_ms = Some(5000.0);
         assert_eq!(
             places(&config),
             [
@@ -522,6 +530,7 @@ mod tests {
                 "scenario.phase_shift_s",
                 "metrics.baseline_power_w.gpu",
                 "metrics.max_num_seqs",
+                "metrics.slo.ttft_ms",
             ]
         );
         config = valid();

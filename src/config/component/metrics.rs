@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::attribution::AttributionConfig;
 use super::protocol::{Baseline, BaselinePower, SteadyState};
 use super::reference::ReferenceConfig;
+use super::slo::SloConfig;
 
 /// What happens when other processes use the GPUs whose energy is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -197,6 +198,8 @@ pub struct MetricsConfig {
     pub cpu_power_w: Option<f64>,
     /// Power of the main memory in watts, instead of the model's.
     pub ram_power_w: Option<f64>,
+    /// What a good request is, for goodput and the energy of good requests: `{ttft_ms: 200, inter_token_latency_ms: 20}`.
+    pub slo: SloConfig,
     /// How energy is split over requests.
     pub attribution: AttributionConfig,
     /// An external meter whose readings come as a file.
@@ -272,6 +275,7 @@ impl Default for MetricsConfig {
             cpu_by_model: false,
             cpu_power_w: None,
             ram_power_w: None,
+            slo: SloConfig::default(),
             attribution: AttributionConfig::default(),
             reference: None,
             calibrations: None,

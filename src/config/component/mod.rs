@@ -9,6 +9,7 @@ pub mod protocol;
 pub mod reference;
 pub mod reporter;
 pub mod scenario;
+pub mod slo;
 
 mod scalars;
 
