@@ -438,9 +438,13 @@ pub(crate) struct ShowArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct DoctorArgs {
-    /// Print the survey as JSON
+    /// Print the survey, or the calibration, as JSON
     #[arg(long)]
     pub json: bool,
+    /// Measure this client against the built-in mock server: lag, cost of a token, highest rate; takes about so many seconds
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "60",
+          value_parser = calibration_time, conflicts_with_all = ["words", "config_dir", "config_path", "config_name"])]
+    pub calibrate: Option<f64>,
     #[command(flatten)]
     pub config: ConfigArgs,
 }
@@ -510,6 +514,13 @@ fn reference_format(text: &str) -> Result<ReferenceFormat, String> {
 
 fn reference_scope(text: &str) -> Result<ReferenceScope, String> {
     serde_json::from_value(text.into()).map_err(|error| error.to_string())
+}
+
+fn calibration_time(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if (3.0..=600.0).contains(&seconds) => Ok(seconds),
+        _ => Err("seconds, 3 to 600".to_owned()),
+    }
 }
 
 fn not_negative(text: &str) -> Result<f64, String> {

@@ -3,6 +3,7 @@
 //! Each command is one file under `commands/`; [`terminal`] is the only place that prints.
 
 mod args;
+mod calibrate;
 mod commands;
 mod exit;
 mod flags;

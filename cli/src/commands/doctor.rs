@@ -7,13 +7,18 @@ use ai_energy_benchmarks::error::{Problem, Problems};
 use ai_energy_benchmarks::meter::{self, Survey};
 use ai_energy_benchmarks::record::{DeviceRef, Quantity};
 use ai_energy_benchmarks::run;
+use ai_energy_benchmarks::units::Seconds;
 
 use crate::args::DoctorArgs;
+use crate::calibrate;
 use crate::exit::Exit;
 use crate::plan;
 use crate::terminal;
 
 pub(crate) fn run(arguments: &DoctorArgs) -> Exit {
+    if let Some(seconds) = arguments.calibrate {
+        return calibrated(Seconds(seconds), arguments.json);
+    }
     let (config, environment) = match config(arguments) {
         Ok(found) => found,
         Err(problems) => {
@@ -35,6 +40,27 @@ pub(crate) fn run(arguments: &DoctorArgs) -> Exit {
         terminal::out(&page(&survey));
     }
     if survey.problems.is_empty() { Exit::Ok } else { Exit::Usage }
+}
+
+fn calibrated(budget: Seconds, json: bool) -> Exit {
+    let tell = |what: &str| terminal::note(&format!("measuring: {what}"));
+    let found = calibrate::calibrate(budget, &tell).and_then(|found| {
+        if json {
+            let text = serde_json::to_string_pretty(&found).map_err(|error| error.to_string())?;
+            return Ok(format!("{text}\n"));
+        }
+        Ok(calibrate::page(&found))
+    });
+    match found {
+        Ok(text) => {
+            terminal::out(&text);
+            Exit::Ok
+        }
+        Err(message) => {
+            terminal::note(&format!("error: {message}"));
+            Exit::RunFailed
+        }
+    }
 }
 
 /// The config whose selection of devices and sensors is shown, and the variables that it sees; without

@@ -12,6 +12,7 @@ use ai_energy_benchmarks::record::{RunRecords, StopReason};
 use ai_energy_benchmarks::report::summary::{self, End, Row};
 use ai_energy_benchmarks::report::{self, Outputs};
 use ai_energy_benchmarks::run::{self, Folder, Observer, Options, RunEnd, RunError};
+use ai_energy_benchmarks_mockserver::raise_open_files;
 
 use super::show;
 use crate::args::{LogFormat, RunArgs};
@@ -40,6 +41,8 @@ pub(crate) fn run(mut arguments: RunArgs, log_format: LogFormat) -> Exit {
 
 /// Runs what the words of the command line say, flags among them.
 pub(super) fn begin(arguments: &RunArgs, log_format: LogFormat) -> Exit {
+    // A stream is an open file, and there may be thousands; where it is refused, connecting says so.
+    let _ = raise_open_files();
     if let Some(shown) = arguments.cfg {
         return show::config(arguments, shown);
     }

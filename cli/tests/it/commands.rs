@@ -184,6 +184,29 @@ fn doctor_tells_what_a_run_would_count() {
 }
 
 #[test]
+fn the_doctor_calibrates_the_client_against_the_mock_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let output =
+        program(folder.path()).args(["doctor", "--calibrate=4", "--json"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(found["machine"]["processors"].as_u64().unwrap() >= 1);
+    assert!(found["schedule"]["requests"].as_u64().unwrap() > 10, "{found:#}");
+    assert!(found["schedule"]["send_lag_p50_s"].as_f64().unwrap() > 0.0, "{found:#}");
+    for cost in ["single", "coalesced"] {
+        assert!(found[cost]["cpu_time_per_token_s"].as_f64().unwrap() > 0.0, "{found:#}");
+    }
+    let tried = found["streams"].as_array().unwrap();
+    assert_eq!(tried[0]["streams"], 64, "{found:#}");
+    assert!(tried[0]["ttft_p50_s"].as_f64().unwrap() >= 0.1, "{found:#}");
+    let known = found["highest_tokens_per_second"].is_number();
+    assert_eq!(known, tried.iter().any(|tried| tried["client_limited"] == false));
+    assert!(fs::read_dir(folder.path()).unwrap().next().is_none(), "nothing is left behind");
+    let output = program(folder.path()).args(["doctor", "--calibrate=1"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", told(&output));
+}
+
+#[test]
 fn completions_exist_for_the_usual_shells() {
     let folder = tempfile::tempdir().unwrap();
     for shell in ["bash", "zsh", "fish"] {
