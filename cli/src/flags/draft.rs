@@ -49,6 +49,8 @@ pub(crate) struct Draft {
     pub input_tokens: Option<Slot<Vec<u64>>>,
     pub output_tokens: Option<Slot<Vec<u64>>>,
     pub extra: BTreeMap<String, Slot<Value>>,
+    /// Objectives by their key below `metrics.slo`.
+    pub goodput: Vec<(&'static str, Slot<f64>)>,
 }
 
 /// When requests leave, as aiperf names it.
@@ -162,6 +164,58 @@ pub(super) fn extra(draft: &mut Draft, said: Said<'_>) -> Result<(), String> {
         .ok_or_else(|| format!("`{}` is neither NAME:VALUE nor a JSON object", said.text))?;
     let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
     draft.add_extra(said, key.trim().to_owned(), value)
+}
+
+macro_rules! fields {
+    ($($name:ident: $field:literal;)*) => {
+        $(pub(super) fn $name(draft: &mut Draft, said: Said<'_>) -> Result<(), String> {
+            let value = text::number(said.text)?;
+            // Some servers take no 40.0 for 40.
+            let value = said.text.trim().parse::<u64>().map_or_else(|_| Value::from(value), Value::from);
+            draft.add_extra(said, $field.to_owned(), value)
+        })*
+    };
+}
+
+fields! {
+    temperature: "temperature";
+    top_p: "top_p";
+    top_k: "top_k";
+    min_p: "min_p";
+    repetition_penalty: "repetition_penalty";
+    frequency_penalty: "frequency_penalty";
+    presence_penalty: "presence_penalty";
+}
+
+/// Objectives as aiperf and vLLM name them, and the keys of ours. vLLM's `tpot` is (E2E - TTFT) / (tokens - 1), which here is the
+/// inter-token latency.
+pub(super) const OBJECTIVES: [(&str, &str); 9] = [
+    ("time_to_first_token", "ttft_ms"),
+    ("ttft", "ttft_ms"),
+    ("time_to_first_output_token", "ttfo_ms"),
+    ("inter_token_latency", "inter_token_latency_ms"),
+    ("tpot", "inter_token_latency_ms"),
+    ("request_latency", "e2e_ms"),
+    ("e2el", "e2e_ms"),
+    ("output_token_throughput_per_user", "decode_tokens_per_second"),
+    ("e2e_output_token_throughput", "e2e_tokens_per_second"),
+];
+
+/// `name:value` of objectives, several with blanks between them too.
+pub(super) fn goodput(draft: &mut Draft, said: Said<'_>) -> Result<(), String> {
+    for pair in said.text.split_whitespace() {
+        let (name, value) =
+            pair.split_once(':').ok_or_else(|| format!("`{pair}` is not NAME:VALUE"))?;
+        let Some((_, key)) = OBJECTIVES.iter().find(|(known, _)| *known == name) else {
+            let known: Vec<&str> = OBJECTIVES.iter().map(|(known, _)| *known).collect();
+            return Err(format!("`{name}` is no objective; there are {}", known.join(", ")));
+        };
+        if draft.goodput.iter().any(|(known, _)| known == key) {
+            return Err(format!("`{name}` is said twice"));
+        }
+        draft.goodput.push((key, Slot { value: text::number(value)?, flag: said.flag }));
+    }
+    Ok(())
 }
 
 /// The answer goes on after the end-of-sequence token.

@@ -1,10 +1,10 @@
-//! What is asked and how long answers are: datasets, lengths, parameters of requests.
+//! What is asked and how long answers are: datasets, lengths, parameters of requests; and what a good answer is.
 
 use ai_energy_benchmarks::error::Problem;
 use serde_json::Value;
 
 use super::draft::{Draft, Slot};
-use super::text::{joined, of_json, plain_key, quoted};
+use super::text::{joined, of_json, plain_key, quoted, shown};
 use super::{Change, names_of};
 
 /// The changes that say what is asked.
@@ -12,6 +12,10 @@ pub(super) fn changes(draft: &Draft) -> Result<Vec<Change>, Problem> {
     let mut changes = dataset(draft)?;
     changes.extend(lengths(draft)?);
     changes.extend(extra(draft)?);
+    let objective = |(key, slot): &(&str, Slot<f64>)| {
+        change(&format!("metrics.slo.{key}"), shown(slot.value), slot.flag)
+    };
+    changes.extend(draft.goodput.iter().map(objective));
     Ok(changes)
 }
 

@@ -61,7 +61,12 @@ fn with_scheme(url: &str) -> String {
 
 /// The API, said itself or by the path.
 fn api(draft: &Draft) -> Result<Option<Slot<&'static str>>, Problem> {
-    let Some(path) = &draft.path else { return Ok(draft.api.clone()) };
+    let Some(path) = &draft.path else {
+        // Prompts of so many tokens are token ids, which only one API takes.
+        let by_length = draft.input_tokens.as_ref().filter(|_| draft.complete);
+        let default = by_length.map(|slot| Slot { value: "completions", flag: slot.flag });
+        return Ok(draft.api.clone().or(default));
+    };
     let named = match path.value.trim_end_matches('/') {
         path if path.ends_with("chat/completions") => "chat",
         path if path.ends_with("completions") => "completions",

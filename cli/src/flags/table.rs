@@ -227,6 +227,13 @@ pub(crate) const TABLE: &[Flag] = &[
         Part("scenario.input_shapes.sequence_length", draft::input_tokens),
         "Tokens a generated prompt; several values are a sweep",
     ),
+    flag(
+        &["num-dataset-entries"],
+        &[],
+        One("N"),
+        Key("scenario.num_samples", Read::Count),
+        "Prompts to use, from the first on",
+    ),
     // How the answer is generated
     flag(
         &["osl", "output-tokens-mean", "prompt-output-tokens-mean"],
@@ -251,6 +258,63 @@ pub(crate) const TABLE: &[Flag] = &[
             draft::extra,
         ),
         "Fields of every request",
+    ),
+    flag(
+        &[],
+        &["temperature"],
+        One("T"),
+        Part("scenario.generate_kwargs: temperature and do_sample", draft::temperature),
+        "Sampling temperature; 0 for none",
+    ),
+    flag(
+        &[],
+        &["top-p"],
+        One("P"),
+        Part("scenario.generate_kwargs: top_p and do_sample", draft::top_p),
+        "Smallest set of tokens with this probability",
+    ),
+    flag(
+        &[],
+        &["top-k"],
+        One("K"),
+        Part("scenario.generate_kwargs: top_k and do_sample", draft::top_k),
+        "Sample among this many tokens",
+    ),
+    flag(
+        &[],
+        &["min-p"],
+        One("P"),
+        Part("backend.extra_body.min_p", draft::min_p),
+        "Field min_p of every request",
+    ),
+    flag(
+        &[],
+        &["repetition-penalty"],
+        One("X"),
+        Part("backend.extra_body.repetition_penalty", draft::repetition_penalty),
+        "Field repetition_penalty of every request",
+    ),
+    flag(
+        &[],
+        &["frequency-penalty"],
+        One("X"),
+        Part("backend.extra_body.frequency_penalty", draft::frequency_penalty),
+        "Field frequency_penalty of every request",
+    ),
+    flag(
+        &[],
+        &["presence-penalty"],
+        One("X"),
+        Part("backend.extra_body.presence_penalty", draft::presence_penalty),
+        "Field presence_penalty of every request",
+    ),
+    // What a good answer is
+    flag(
+        &["goodput"],
+        &["goodput"],
+        Several("NAME:VALUE"),
+        Part("metrics.slo", draft::goodput),
+        "Objectives of a good request, in ms or tokens a second: ttft:200 tpot:20 e2el:5000",
     ),
     // Where results go
     flag(
@@ -292,6 +356,103 @@ pub(crate) const TABLE: &[Flag] = &[
         "GPU telemetry",
     ),
     // What has no place
+    flag(
+        &["isl-stddev", "synthetic-input-tokens-stddev", "prompt-input-tokens-stddev"],
+        &["random-range-ratio"],
+        Anything,
+        Nowhere("generated prompts have one length, --isl; those of a dataset have theirs"),
+        "",
+    ),
+    flag(
+        &["osl-stddev", "output-tokens-stddev", "prompt-output-tokens-stddev"],
+        &[],
+        Anything,
+        Nowhere("answers have one length, --osl"),
+        "",
+    ),
+    flag(
+        &["seq-dist", "sequence-distribution"],
+        &[],
+        Anything,
+        Nowhere(
+            "prompts and answers have one length, --isl and --osl; several values of --isl are a sweep",
+        ),
+        "",
+    ),
+    flag(
+        &["prefix-prompt-length", "num-prefix-prompts", "shared-system-prompt-length"],
+        &["random-prefix-len", "prefix-repetition-prefix-len"],
+        Anything,
+        Nowhere(
+            "generated prompts share no beginning; a dataset whose prompts do can be named by --input-file",
+        ),
+        "",
+    ),
+    flag(
+        &["public-dataset"],
+        &["sharegpt-output-len", "sonnet-input-len"],
+        Anything,
+        Nowhere(
+            "--input-file names a file, a folder or a HuggingFace dataset, scenario.text_column_name its column; --osl the length of answers",
+        ),
+        "",
+    ),
+    flag(
+        &["dataset-sampling-strategy"],
+        &["disable-shuffle"],
+        Anything,
+        Nowhere(
+            "prompts come in the dataset's order, and again from the beginning when they run out",
+        ),
+        "",
+    ),
+    flag(
+        &["fixed-schedule", "fixed-schedule-auto-offset"],
+        &[],
+        Anything,
+        Nowhere("scenario.load.type=stages sends loads one after the other; see docs/load.md"),
+        "",
+    ),
+    flag(
+        &[
+            "conversation-num",
+            "num-sessions",
+            "conversation-turn-mean",
+            "conversation-turn-delay-mean",
+        ],
+        &[],
+        Anything,
+        Nowhere(
+            "see scenario in the reference of the configuration; flags do not say conversations",
+        ),
+        "",
+    ),
+    flag(
+        &["server-metrics", "no-server-metrics", "server-metrics-urls"],
+        &[],
+        Anything,
+        Nowhere(
+            "see metrics in the reference of the configuration; flags do not say what of the server is read",
+        ),
+        "",
+    ),
+    flag(
+        &["measurement-interval", "stability-percentage"],
+        &[],
+        Anything,
+        Nowhere(
+            "scenario.until={energy_ci_percent: 2} repeats the measurement until it is known so well",
+        ),
+        "",
+    ),
+    flag(&[], &["insecure"], Anything, Nowhere("SSL_CERT_FILE names certificates to trust"), ""),
+    flag(
+        &[],
+        &["profile", "lora-modules", "request-id-prefix", "logprobs", "ready-check-timeout-sec"],
+        Anything,
+        Nowhere("--extra-body adds fields to requests; a server is checked once, before the run"),
+        "",
+    ),
     flag(
         &["api-key"],
         &[],

@@ -196,6 +196,19 @@ fn fields_of_the_request_go_where_the_config_has_them() {
 }
 
 #[test]
+fn objectives_are_those_of_both_tools() {
+    let aiperf = words(&["--goodput", "time_to_first_token:200 inter_token_latency:20"]);
+    assert_eq!(aiperf, ["metrics.slo.ttft_ms=200.0", "metrics.slo.inter_token_latency_ms=20.0"]);
+    assert_eq!(words(&["--goodput", "ttft:200", "tpot:20"]), aiperf);
+    assert!(refused(&["--goodput", "ttft:1", "time_to_first_token:2"]).contains("said twice"));
+    assert!(refused(&["--goodput", "cost:1"]).contains("e2el"));
+    let schema = ai_energy_benchmarks::config::resolved_schema();
+    for (_, key) in draft::OBJECTIVES {
+        assert!(schema["$defs"]["SloConfig"]["properties"][key].is_object(), "{key}");
+    }
+}
+
+#[test]
 fn what_has_no_place_and_what_contradicts_is_refused_with_a_way_out() {
     for flag in TABLE {
         if let Means::Nowhere(hint) = flag.means {
