@@ -90,6 +90,8 @@ pub(crate) struct Streams {
     pub gap_ratio: Option<f64>,
     /// How late the server itself was, 99th percentile.
     pub server_lag_p99_s: Option<f64>,
+    /// Whether that is more than a gap: then the server, or the machine, is what more streams would show.
+    pub server_limited: bool,
     /// Share of the time in which the client's loop computed.
     pub loop_share_of_core: Option<f64>,
     /// How late that loop was, 99th percentile.
@@ -201,7 +203,7 @@ fn sent(told: &Told) -> (Option<f64>, Option<f64>) {
 }
 
 impl Streams {
-    pub(super) fn of(outcome: &Outcome, streams: u32) -> Self {
+    pub(super) fn of(outcome: &Outcome, streams: u32, gap_s: f64) -> Self {
         let Outcome { records, findings, server } = outcome;
         let ((ttft, gap), (ttft_sent, gap_sent)) = (seen(records), sent(server));
         let (tokens, tokens_per_second) = tokens(records);
@@ -219,6 +221,7 @@ impl Streams {
             gap_p99_sent_s: gap_sent,
             gap_ratio: over(gap, gap_sent),
             server_lag_p99_s: server.lag_p99_s,
+            server_limited: server.lag_p99_s.is_some_and(|lag| lag > gap_s),
             loop_share_of_core: value(findings, |client| &client.loop_share_of_core),
             loop_lag_p99_s: value(findings, |client| &client.loop_lag_p99),
             cpu_time_per_token_s: cost_of(findings, tokens),
@@ -269,6 +272,7 @@ pub(super) mod tests {
                 gap_p99_sent_s: None,
                 gap_ratio: None,
                 server_lag_p99_s: Some(0.0003),
+                server_limited: false,
                 loop_share_of_core: Some(0.2),
                 loop_lag_p99_s: None,
                 cpu_time_per_token_s: Some(8e-6),

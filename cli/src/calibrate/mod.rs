@@ -26,6 +26,8 @@ use server::Server;
 
 /// Streams that are tried, until the client or the time is the limit.
 const STREAMS: [u32; 6] = [64, 256, 512, 1024, 2048, 4096];
+/// Between two tokens of such a stream, milliseconds.
+const GAP_MS: f64 = 20.0;
 /// Files that are open beside those of streams.
 const OTHER_FILES: u64 = 64;
 /// Arrivals a second of the test of punctuality.
@@ -72,7 +74,8 @@ pub(crate) fn calibrate(budget: Seconds, tell: &dyn Fn(&str)) -> Result<Calibrat
     let mut streams: Vec<Streams> = Vec::new();
     let mut stopped = None;
     for count in STREAMS {
-        if clock::now().since(begun).0 + 1.5 * duration.0 > budget.0 {
+        let over = clock::now().since(begun).0 + 1.5 * duration.0 > budget.0;
+        if over && !streams.is_empty() {
             stopped = Some(format!("the time was over before {count} streams"));
             break;
         }
@@ -81,8 +84,16 @@ pub(crate) fn calibrate(budget: Seconds, tell: &dyn Fn(&str)) -> Result<Calibrat
             break;
         }
         tell(&format!("{count} streams"));
-        streams.push(Streams::of(&measure(&side_by_side(count, duration))?, count));
-        if streams.last().is_some_and(|tried| tried.client_limited == Some(true)) {
+        let tried = Streams::of(&measure(&side_by_side(count, duration))?, count, GAP_MS / 1e3);
+        let (client, server) = (tried.client_limited == Some(true), tried.server_limited);
+        streams.push(tried);
+        if client {
+            break;
+        }
+        if server {
+            stopped = Some(format!(
+                "the mock server fell behind its own schedule at {count} streams, so it was the limit, or the machine"
+            ));
             break;
         }
     }
@@ -103,7 +114,7 @@ const fn cost(coalesce: u32, duration: Seconds) -> Setup {
 
 const fn side_by_side(streams: u32, duration: Seconds) -> Setup {
     let load = LoadConfig::concurrency(streams);
-    Setup { load, ttft_ms: 100.0, gap_ms: 20.0, tokens: 64, coalesce: 1, duration }
+    Setup { load, ttft_ms: 100.0, gap_ms: GAP_MS, tokens: 64, coalesce: 1, duration }
 }
 
 /// As many files as the system lets this process open.

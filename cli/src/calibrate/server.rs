@@ -39,6 +39,7 @@ impl Server {
             ("--gap-ms", setup.gap_ms.to_string()),
             ("--tokens", setup.tokens.to_string()),
             ("--coalesce", setup.coalesce.to_string()),
+            ("--threads", threads().to_string()),
         ] {
             command.args([option, &value]);
         }
@@ -79,6 +80,11 @@ impl Server {
         let lag_p99_s = counts["lag"]["p99_us"].as_f64().map(|us| us / 1e6);
         Ok(Told { requests, lag_p99_s })
     }
+}
+
+/// Threads of the server: a quarter of the processors, so that it is not the limit where there are many.
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |processors| (processors.get() / 4).clamp(1, 8))
 }
 
 impl Drop for Server {
