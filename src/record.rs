@@ -7,6 +7,7 @@
 mod carbon;
 mod client;
 mod command;
+mod conversation;
 pub mod reference;
 mod scope;
 
@@ -32,6 +33,7 @@ use reference::{Gain, ReferenceTrace};
 
 pub use client::{ClientCost, Lags};
 pub use command::{CommandExit, CommandInfo, CommandRun};
+pub use conversation::{ConversationTally, NotSent};
 pub use scope::{CpuScope, Whose};
 
 /// Version of every format in this file; a reader refuses a newer major.
@@ -390,7 +392,14 @@ pub struct RequestRecord {
     pub repetition: Option<u32>,
     /// The dataset's name for the prompt.
     pub prompt_id: String,
+    /// Which conversation of its phase it is a turn of, from 0; none where prompts are not gone through turn by turn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conversation: Option<u64>,
+    /// Which turn of it, from 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turn: Option<u32>,
     /// When the load wanted it sent: the time of its arrival in an open loop, when one in flight had ended in a closed one.
+    /// Of a later turn of a conversation: when the answer before had ended, and the think time after it.
     pub scheduled_ns: Nanos,
     /// When the load let it go, where that was later because as many were in flight as may be; else absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -522,6 +531,17 @@ pub enum Event {
         /// What it cost.
         #[serde(flatten)]
         cost: ClientCost,
+    },
+    /// How far the conversations of a phase went.
+    Conversations {
+        /// Which.
+        phase: Phase,
+        /// Which repetition of the measurement, from 0.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        repetition: Option<u32>,
+        /// How far.
+        #[serde(flatten)]
+        tally: ConversationTally,
     },
     /// How many repetitions it takes, decided after the first of them.
     Repetitions {

@@ -96,6 +96,8 @@ mod tests {
             repetition: None,
             prompt_id: "0".to_owned(),
             scheduled_ns: Nanos(sent),
+            conversation: None,
+            turn: None,
             released_ns: None,
             sent_ns: Nanos(sent),
             first_byte_ns: None,

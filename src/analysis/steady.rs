@@ -140,6 +140,8 @@ mod tests {
             repetition: Some(0),
             prompt_id: String::new(),
             scheduled_ns: Nanos(sent),
+            conversation: None,
+            turn: None,
             released_ns: None,
             sent_ns: Nanos(sent),
             first_byte_ns: None,

@@ -9,6 +9,7 @@ mod poisson;
 mod ramp;
 mod sequential;
 mod stages;
+pub mod think;
 mod throughput;
 
 use crate::config::component::load::LoadConfig;

@@ -1,5 +1,7 @@
 //! How a prompt is dressed for a model.
 
+pub mod conversation;
+
 use serde::{Deserialize, Serialize};
 
 /// One message of a conversation.

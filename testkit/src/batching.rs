@@ -360,6 +360,8 @@ impl Served {
             repetition: None,
             prompt_id: index.to_string(),
             scheduled_ns: sent,
+            conversation: None,
+            turn: None,
             released_ns: None,
             sent_ns: sent,
             first_byte_ns: stamps.first().copied(),

@@ -76,6 +76,8 @@ pub(crate) fn request(index: u64, (from, to): (u64, u64)) -> RequestRecord {
         repetition: None,
         prompt_id: index.to_string(),
         scheduled_ns: at(from),
+        conversation: None,
+        turn: None,
         released_ns: None,
         sent_ns: at(from),
         first_byte_ns: Some(Nanos(at(from).0 + tenth)),

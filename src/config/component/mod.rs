@@ -2,6 +2,7 @@
 
 pub mod attribution;
 pub mod backend;
+pub mod conversation;
 pub mod load;
 pub mod meter;
 pub mod metrics;

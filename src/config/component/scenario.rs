@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::conversation::Conversations;
 use super::load::LoadConfig;
 use super::protocol::{Repetitions, SteadyLimits, Until, WarmupMode};
 use super::{BoolOrText, TextList};
@@ -42,6 +43,10 @@ pub struct ScenarioConfig {
     pub generate_kwargs: GenerateKwargs,
     /// When requests leave.
     pub load: LoadConfig,
+    /// Go through conversations (prompts with several turns) turn by turn: `{think_time_s: 5}`. `load` says then when
+    /// conversations begin, and a limit of requests in flight is one of conversations. Default: a conversation is one prompt,
+    /// to be answered at its end.
+    pub conversations: Option<Conversations>,
     /// Rounds to measure at least; a round is as many requests as are in flight, and of a load with a `rate` so many requests
     /// as it sends in a second. Prompts repeat when they run out. Default: every prompt once.
     pub iterations: Option<u64>,
@@ -110,6 +115,7 @@ impl Default for ScenarioConfig {
             input_shapes: None,
             generate_kwargs: GenerateKwargs::default(),
             load: LoadConfig::default(),
+            conversations: None,
             iterations: None,
             requests: None,
             duration_s: None,
