@@ -15,6 +15,7 @@ use crate::record::{
 
 use super::attribute::AttributionFindings;
 use super::client::ClientFindings;
+use super::conversation::ConversationFindings;
 use super::footprint::Footprint;
 use super::meter_cost::MeterCost;
 use super::protocol::ProtocolFindings;
@@ -575,6 +576,9 @@ pub struct Findings {
     pub cross_checks: Vec<CrossCheck>,
     /// Load, heat, clocks and memory in the measured window.
     pub observations: Vec<Observation>,
+    /// Conversations turn by turn; null where prompts were not gone through so.
+    #[serde(default)]
+    pub conversations: Option<ConversationFindings>,
     /// What driving the load cost, and whether it disturbed the figures; null in reports of earlier versions.
     #[serde(default)]
     pub client: Option<ClientFindings>,

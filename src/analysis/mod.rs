@@ -15,6 +15,7 @@ pub mod client;
 pub mod command;
 pub mod compare;
 pub mod condition;
+pub mod conversation;
 mod discovered;
 pub mod efficiency;
 pub mod energy;
@@ -146,6 +147,7 @@ pub fn analyse(records: &RunRecords) -> Findings {
         observations: metering.observations(),
         cpu_share: metering.cpu_share(),
         client: driving,
+        conversations: conversation::findings(records, &measured),
         meter_cost: Some(metering.own_cost(manifest.host.cpu_count)),
         config: manifest.config.clone(),
         run,

@@ -30,6 +30,7 @@ pub fn check(config: &BenchmarkConfig) -> Problems {
         BackendConfig::Pytorch(pytorch) => found.pytorch(pytorch),
     }
     found.scenario(&config.scenario);
+    found.0.0.extend(super::check_conversation::check(config).0);
     found.random(config);
     found.metrics(&config.metrics);
     found.0.0.extend(super::meters::check(&config.meter).0);
@@ -56,7 +57,7 @@ impl Found {
         }
     }
 
-    fn at_least(&mut self, place: &str, value: f64, least: f64) {
+    pub(super) fn at_least(&mut self, place: &str, value: f64, least: f64) {
         if !(value.is_finite() && value >= least) {
             self.say(place, format!("{value} is out of range"), format!("{least} or more"));
         }

@@ -2,6 +2,7 @@
 
 pub mod aienergyscore;
 mod check;
+mod check_conversation;
 mod check_load;
 pub mod codecarbon;
 pub mod component;

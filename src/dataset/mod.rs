@@ -33,6 +33,7 @@ use std::path::Path;
 
 use crate::config::component::scenario::ScenarioConfig;
 use crate::prompt::Prompt;
+use crate::prompt::conversation::count;
 use crate::record::{DatasetInfo, Warning};
 
 pub use cell::Cell;
@@ -118,6 +119,21 @@ impl Prompts {
                 samples.get(usize::try_from(position).ok()?).map(Cow::Borrowed)
             }
             Self::Generated(source) => Some(Cow::Owned(source.sample(stream, index))),
+        }
+    }
+}
+
+impl Prompts {
+    /// How many turns the prompt at a position has, at most so many. Made prompts have one.
+    #[must_use]
+    pub fn turns(&self, index: u64, most: u32) -> u32 {
+        match self {
+            Self::Listed(samples) => {
+                let position = index.checked_rem(samples.len() as u64).unwrap_or(0);
+                let position = usize::try_from(position).unwrap_or(0);
+                samples.get(position).map_or(1, |sample| count(&sample.prompt, most))
+            }
+            Self::Generated(_) => 1,
         }
     }
 }
@@ -233,7 +249,10 @@ pub fn load(
         used: picked.samples.len() as u64,
     };
     let mut warnings = source.into_warnings();
-    warnings.extend(picked.warnings);
+    // Gone through turn by turn, a conversation ends with an answer of the model's.
+    let by_turn = scenario.conversations.is_some();
+    let said = |warning: &Warning| !(by_turn && warning.code == pick::ENDS_WITH_ANSWER);
+    warnings.extend(picked.warnings.into_iter().filter(said));
     Ok(Loaded { samples: picked.samples, info, warnings })
 }
 

@@ -34,6 +34,9 @@ pub(super) struct Picked {
     pub(super) warnings: Vec<Warning>,
 }
 
+/// The caution that the model is asked to go on from its own answer.
+pub(super) const ENDS_WITH_ANSWER: &str = "conversation_ends_with_answer";
+
 impl<'a> Picker<'a> {
     pub(super) const fn new(column: &'a str, wanted: Option<u64>) -> Self {
         Self { column, wanted, samples: Vec::new(), rows: 0, empty: 0, answered: 0 }
@@ -134,7 +137,7 @@ impl<'a> Picker<'a> {
                  go on from its answer",
                 self.answered
             );
-            warnings.push(Warning::new("conversation_ends_with_answer", message));
+            warnings.push(Warning::new(ENDS_WITH_ANSWER, message));
         }
         warnings
     }

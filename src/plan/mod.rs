@@ -57,6 +57,30 @@ pub struct PlannedPhase {
     pub work: Work,
 }
 
+/// What there is to ask.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Supply {
+    /// Prompts; of made ones as many as are asked for.
+    pub prompts: u64,
+    /// Turns of each, where they are conversations to be gone through; empty where each is one request.
+    pub turns: Vec<u32>,
+}
+
+impl Supply {
+    /// Requests that so many prompts make, gone through again and again.
+    fn requests(&self, starts: u64) -> u64 {
+        let length = self.turns.len() as u64;
+        let (Some(rounds), Some(rest)) = (starts.checked_div(length), starts.checked_rem(length))
+        else {
+            return starts;
+        };
+        let sum = |turns: &[u32]| turns.iter().map(|turns| u64::from(*turns)).sum::<u64>();
+        // Smaller than a length that is one.
+        let rest = &self.turns[..usize::try_from(rest).unwrap_or(0)];
+        rounds.saturating_mul(sum(&self.turns)).saturating_add(sum(rest))
+    }
+}
+
 /// What a run will do, decided before anything is sent.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
@@ -75,19 +99,19 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The plan for a config and a number of prompts; repetitions are shifted against each other by up to
+    /// The plan for a config and its prompts; repetitions are shifted against each other by up to
     /// `sensor_period` where the config does not say by how much.
     #[must_use]
     pub fn new(
         config: &BenchmarkConfig,
         loads: &Loads,
-        prompts: u64,
+        supply: &Supply,
         sensor_period: Seconds,
     ) -> Self {
         let scenario = &config.scenario;
         let load = load::of_scenario(scenario);
-        let measured = measured(scenario, loads, &load, prompts);
-        let repetitions = repetitions(scenario, (loads, &load), measured, sensor_period);
+        let measured = measured(scenario, loads, &load, supply.prompts);
+        let repetitions = repetitions(scenario, (loads, &load), (measured, supply), sensor_period);
         let once = |phase, work| PlannedPhase { phase, repetition: None, shift: NONE, work };
         let idle = Work::Idle(Seconds(scenario.idle_s));
         let mut phases = vec![
@@ -118,7 +142,7 @@ const NONE: Seconds = Seconds::ZERO;
 fn repetitions(
     scenario: &ScenarioConfig,
     (loads, load): (&Loads, &LoadConfig),
-    measured: Requests,
+    (measured, supply): (Requests, &Supply),
     sensor_period: Seconds,
 ) -> Vec<PlannedPhase> {
     let longest = scenario.phase_shift_s.unwrap_or(sensor_period.0).max(0.0);
@@ -132,7 +156,7 @@ fn repetitions(
                 _ => Seconds(longest * generator.random_range(0.0..1.0_f64)),
             },
             work: Work::Requests(Requests {
-                expected: expected(loads, load, measured, repetition),
+                expected: expected(loads, load, (measured, supply), repetition),
                 ..measured
             }),
         })
@@ -174,6 +198,8 @@ fn measured(scenario: &ScenarioConfig, loads: &Loads, load: &LoadConfig, prompts
         (_, None, Some(rounds), _) => rounds.saturating_mul(loads.round(load, prompts)),
         // However few arrive within the time, those are it.
         (_, None, None, Some(_)) if arrives => 0,
+        // A conversation that has begun does not go on beyond it.
+        (_, None, None, Some(_)) if scenario.conversations.is_some() => 0,
         (_, None, None, Some(_)) => loads.round(load, prompts),
         (_, None, None, None) => prompts,
     };
@@ -189,16 +215,21 @@ fn measured(scenario: &ScenarioConfig, loads: &Loads, load: &LoadConfig, prompts
 }
 
 /// How many requests a repetition sends, as far as that is known before.
-fn expected(loads: &Loads, load: &LoadConfig, measured: Requests, repetition: u32) -> u64 {
+fn expected(
+    loads: &Loads,
+    load: &LoadConfig,
+    (measured, supply): (Requests, &Supply),
+    repetition: u32,
+) -> u64 {
     let draw = Draw::Measure(repetition);
     if matches!(load, LoadConfig::Stages { .. }) {
-        return loads.certain_of_stages(load, draw);
+        return supply.requests(loads.certain_of_stages(load, draw));
     }
     let arrivals = match measured.time > NONE {
         true => loads.arrivals_before(load, draw, measured.time).unwrap_or(0),
         false => 0,
     };
-    arrivals.max(measured.least).min(measured.most.unwrap_or(u64::MAX))
+    supply.requests(arrivals.max(measured.least)).min(measured.most.unwrap_or(u64::MAX))
 }
 
 impl Work {
@@ -230,7 +261,8 @@ mod tests {
     const PERIOD: Seconds = Seconds(0.1);
 
     fn planned(config: &BenchmarkConfig, prompts: u64) -> Plan {
-        Plan::new(config, &Loads::default(), prompts, PERIOD)
+        let supply = Supply { prompts, turns: Vec::new() };
+        Plan::new(config, &Loads::default(), &supply, PERIOD)
     }
 
     fn requests(plan: &Plan, phase: usize) -> (u64, Option<u64>) {
@@ -287,6 +319,21 @@ mod tests {
         let mut config = BenchmarkConfig::default();
         config.scenario.duration_s = Some(1.0);
         assert_eq!(planned(&config, 1_000_000).measured_requests, 1);
+    }
+
+    #[test]
+    fn conversations_are_as_many_requests_as_they_have_turns() {
+        let mut config = BenchmarkConfig::default();
+        let measured = |config: &BenchmarkConfig| {
+            let supply = Supply { prompts: 3, turns: vec![2, 1, 4] };
+            Plan::new(config, &Loads::default(), &supply, PERIOD).measured_requests
+        };
+        assert_eq!(measured(&config), 7);
+        config.scenario.iterations = Some(5);
+        assert_eq!(measured(&config), 7 + 3, "the first two once more");
+        config.scenario.iterations = None;
+        config.scenario.requests = Some(9);
+        assert_eq!(measured(&config), 9);
     }
 
     #[test]

@@ -13,9 +13,10 @@ use std::path::PathBuf;
 
 use crate::analysis::Findings;
 use crate::analysis::class_name;
+use crate::analysis::conversation::{ConversationFindings, TurnFindings};
 use crate::analysis::findings::{Account, EnergyFindings, Figure};
 use crate::analysis::stats::Summary;
-use crate::record::{Source, TokenSource};
+use crate::record::{NotSent, Source, TokenSource};
 
 use super::ReportError;
 use super::csv::{source_word, weights_word};
@@ -145,6 +146,9 @@ fn setup(page: &mut Page, findings: &Findings) {
         ),
     );
     page.field("Requests", &requests(findings));
+    if let Some(conversations) = &findings.conversations {
+        page.field("Conversations", &conversed(conversations));
+    }
     page.field("Tokens", &tokens(findings));
 }
 
@@ -166,6 +170,28 @@ fn requests(findings: &Findings) -> String {
         text.push_str(&format!(", {} retries", counts.retries));
     }
     text.push_str(&format!("; {} in flight at most", findings.throughput.peak_in_flight));
+    text
+}
+
+/// How far conversations went, and how the first turn compares with the last.
+fn conversed(found: &ConversationFindings) -> String {
+    let mut text = format!("{} begun, {} complete", found.begun, found.complete);
+    for (why, turns) in &found.not_sent {
+        let why = match why {
+            NotSent::TurnFailed => "a turn before failed",
+            NotSent::LoadOver => "the load was over",
+            NotSent::Stopped => "the run was stopped",
+        };
+        text.push_str(&format!(", {turns} turns not sent ({why})"));
+    }
+    let told = |turn: &TurnFindings| {
+        let ttft = turn.ttft.p50.map(|time| format!("TTFT p50 {:.1} ms", 1e3 * time));
+        let prompt = turn.prompt_tokens.mean.map(|mean| format!("{mean:.0} prompt tokens"));
+        let known: Vec<String> = [ttft, prompt].into_iter().flatten().collect();
+        format!("; turn {}: {} sent, {}", turn.turn, turn.sent, known.join(", "))
+    };
+    let ends = [found.turns.first(), found.turns.last().filter(|_| found.turns.len() > 1)];
+    text.extend(ends.into_iter().flatten().map(told));
     text
 }
 

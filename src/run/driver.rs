@@ -7,11 +7,14 @@ use super::dispatch::Batch;
 use super::journal::{Journal, Line};
 use super::progress::Counters;
 use super::recorder::{Identity, Recorder, cancelled, in_flight};
+use super::talk::{After, Talk};
 use crate::backend::{Backend, BackendError, Completion, GenerateRequest};
 use crate::clock;
+use crate::config::component::conversation::Conversations;
 use crate::config::component::scenario::{GenerateKwargs, ScenarioConfig};
 use crate::dataset::{Prompts, Sample, Stream};
-use crate::record::{Event, FailureClass, Phase, RequestRecord, StopReason};
+use crate::prompt::Prompt;
+use crate::record::{Event, FailureClass, Phase, StopReason};
 use crate::units::{Nanos, Seconds};
 
 /// The longest wait between attempts.
@@ -21,6 +24,8 @@ const MOST_BACKOFF: Seconds = Seconds(30.0);
 pub(super) struct Driver {
     pub backend: Arc<dyn Backend>,
     pub prompts: Prompts,
+    /// How conversations are gone through, where they are.
+    pub conversations: Option<Conversations>,
     pub params: Arc<GenerateKwargs>,
     /// Of short warm-up requests.
     pub short_params: Arc<GenerateKwargs>,
@@ -45,10 +50,20 @@ pub(super) struct Limits {
 pub(super) struct Departure {
     /// Its position in the phase.
     pub index: u64,
+    /// The position of its prompt, or of its conversation, among those of the phase.
+    pub start: u64,
     /// When it was due.
     pub scheduled: Nanos,
     /// When it was let go.
     pub released: Nanos,
+}
+
+/// What a request asks.
+struct Asked {
+    prompt: Prompt,
+    identity: Identity,
+    /// The conversation that it is a turn of.
+    talk: Option<Box<Talk>>,
 }
 
 /// Generated prompts are new in every repetition, that no server answers them from its cache; this many positions lie between
@@ -75,44 +90,92 @@ impl Driver {
         self.control.reason().is_none()
     }
 
-    /// One request from its prompt to its record.
-    pub(super) async fn one(&self, batch: &Batch, departure: Departure) {
+    /// One request from its prompt to its record, and what follows it; a later turn of a conversation with that.
+    pub(super) async fn one(
+        &self,
+        batch: &Batch,
+        departure: Departure,
+        talk: Option<Box<Talk>>,
+    ) -> After {
         let requests = batch.requests;
         let params = match requests.short_from {
-            Some(from) if departure.index >= from && departure.index < requests.least => {
+            Some(from) if departure.start >= from && departure.start < requests.least => {
                 &self.short_params
             }
             _ => &self.params,
         };
-        let Some(record) = self.request(batch, departure, params).await else { return };
-        self.counters.ended(&record);
-        self.control.count(&record.outcome);
-        self.journal.write(Line::Request(Box::new(record)));
-    }
-
-    /// One request with its retries, up to its deadline. `None` where there is no prompt.
-    async fn request(
-        &self,
-        batch: &Batch,
-        departure: Departure,
-        params: &Arc<GenerateKwargs>,
-    ) -> Option<RequestRecord> {
-        let (phase, repetition) = (batch.phase, batch.repetition);
-        let Departure { index, scheduled, released } = departure;
-        let sample = self.prompt(phase, repetition, index)?;
+        let Some(mut asked) = self.asked(batch, departure, talk) else { return After::Nothing };
         let request = GenerateRequest {
-            index,
-            prompt: sample.prompt,
+            index: departure.index,
+            prompt: std::mem::replace(&mut asked.prompt, Prompt::Chat(Vec::new())),
             params: Arc::clone(params),
             truncate: self.truncate,
         };
-        let prompt_id = sample.id;
-        let identity = Identity { index, phase, repetition, prompt_id, scheduled, released };
         let mut recorder = Recorder::new(self.limits.keep_output, Arc::clone(&self.counters));
+        if asked.talk.as_ref().is_some_and(|talk| talk.needs_answer()) {
+            recorder.keep_answer();
+        }
+        let (retries, result) = self.request(&request, &mut recorder, departure.released).await;
+        let answer = recorder.take_answer();
+        let record = recorder.finish(asked.identity, retries, result);
+        self.counters.ended(&record);
+        self.control.count(&record.outcome);
+        let after = match asked.talk {
+            // Warm-up is for the first turn, which has everything that a later one has.
+            Some(talk) if batch.phase != Phase::Warmup => {
+                talk.after(request.prompt, &record, answer)
+            }
+            _ => After::Nothing,
+        };
+        self.journal.write(Line::Request(Box::new(record)));
+        after
+    }
+
+    /// How many turns the prompt at a position has in a phase.
+    pub(super) fn turns_of(&self, phase: Phase, position: u64) -> u32 {
+        let Some(config) = self.conversations.filter(|_| phase != Phase::Warmup) else { return 1 };
+        self.prompts.turns(position, config.turns.most())
+    }
+
+    /// What is asked. `None` where there is no prompt.
+    fn asked(&self, batch: &Batch, departure: Departure, talk: Option<Box<Talk>>) -> Option<Asked> {
+        let (phase, repetition) = (batch.phase, batch.repetition);
+        let Departure { index, start, scheduled, released } = departure;
+        let talk = match (talk, &self.conversations) {
+            (Some(talk), _) => Some(talk),
+            (None, Some(config)) => {
+                let sample = self.prompt(phase, repetition, start)?;
+                Some(Box::new(Talk::begin(start, sample, config)))
+            }
+            (None, None) => None,
+        };
+        let (talk, prompt, prompt_id, turn) = match talk {
+            Some(mut talk) => {
+                let (id, turn) = (talk.prompt_id(), (talk.start, talk.turn()));
+                let prompt = talk.prompt();
+                (Some(talk), prompt, id, Some(turn))
+            }
+            None => {
+                let sample = self.prompt(phase, repetition, start)?;
+                (None, sample.prompt, sample.id, None)
+            }
+        };
+        let identity = Identity { index, phase, repetition, prompt_id, turn, scheduled, released };
+        Some(Asked { prompt, identity, talk })
+    }
+
+    /// One request with its retries, up to its deadline; with how many they were.
+    async fn request(
+        &self,
+        request: &GenerateRequest,
+        recorder: &mut Recorder,
+        released: Nanos,
+    ) -> (u32, Result<Completion, BackendError>) {
+        let index = request.index;
         self.counters.sent();
         let mut retries = 0;
         let result = loop {
-            let result = self.attempt(&request, &mut recorder, released).await;
+            let result = self.attempt(request, recorder, released).await;
             let Err(error) = &result else { break result };
             let wait = self.wait_before_retry(error, retries);
             let left = self.limits.deadline - clock::now().since(released);
@@ -135,7 +198,7 @@ impl Driver {
             retries += 1;
             recorder.restart();
         };
-        Some(recorder.finish(identity, retries, result))
+        (retries, result)
     }
 
     fn prompt(&self, phase: Phase, repetition: Option<u32>, index: u64) -> Option<Sample> {

@@ -25,6 +25,7 @@ mod progress;
 mod recorder;
 mod scope;
 mod stamps;
+mod talk;
 mod ticker;
 
 use std::path::{Path, PathBuf};
@@ -385,6 +386,7 @@ fn driver(
     };
     Arc::new(Driver {
         backend: Arc::clone(&prepared.backend),
+        conversations: scenario.conversations,
         params: Arc::new(params.clone()),
         short_params: Arc::new(short),
         prompts: std::mem::replace(&mut prepared.prompts, Prompts::Listed(Vec::new())),

@@ -82,7 +82,8 @@ impl Phases<'_> {
             }
             Work::Requests(requests) => {
                 let held = Arc::new(AtomicBool::new(requests.until_steady.is_some()));
-                let batch = Batch { phase, repetition, requests, held: Arc::clone(&held) };
+                let draw = draw_of(phase, repetition);
+                let batch = Batch { phase, repetition, requests, draw, held: Arc::clone(&held) };
                 let mut load = self.load_of(phase, repetition);
                 let sending = driver.send(batch, load.as_mut());
                 let mut sent = Sent::default();
@@ -96,7 +97,11 @@ impl Phases<'_> {
                 });
                 let cost = cost.await;
                 driver.journal.event(Event::Client { phase, repetition, cost });
-                self.tell_of(phase, sent);
+                self.tell_of(phase, &sent);
+                if driver.conversations.is_some() && phase == Phase::Measure {
+                    let tally = sent.conversations;
+                    driver.journal.event(Event::Conversations { phase, repetition, tally });
+                }
             }
         }
         self.metering.edge();
@@ -107,20 +112,18 @@ impl Phases<'_> {
     /// The load of a phase, at its begin.
     fn load_of(&self, phase: Phase, repetition: Option<u32>) -> Box<dyn Load> {
         let warmup = load::for_warmup(&self.load);
-        let (config, draw) = match phase {
-            Phase::Warmup => (&warmup, Draw::Warmup),
-            _ => (&self.load, Draw::Measure(repetition.unwrap_or(0))),
-        };
+        let config = if phase == Phase::Warmup { &warmup } else { &self.load };
+        let draw = draw_of(phase, repetition);
         self.loads.open(config, draw).unwrap_or_else(|| Box::new(load::Nothing))
     }
 
     /// A limit that held arrivals back makes an open loop a closed one: that is said.
-    fn tell_of(&self, phase: Phase, sent: Sent) {
+    fn tell_of(&self, phase: Phase, sent: &Sent) {
         let Some(limit) = self.load.max_concurrency().filter(|_| self.load.rate().is_some()) else {
             return;
         };
         if phase == Phase::Measure && sent.held_back > 0 {
-            let Sent { count, held_back, longest_hold } = sent;
+            let Sent { count, held_back, longest_hold, .. } = sent;
             self.warn(Warning::new(
                 "arrivals_held_back",
                 format!(
@@ -206,6 +209,13 @@ impl Phases<'_> {
     fn warn(&self, warning: Warning) {
         self.ticker.warning(&warning);
         self.driver.journal.event(Event::Warning { warning });
+    }
+}
+
+fn draw_of(phase: Phase, repetition: Option<u32>) -> Draw {
+    match phase {
+        Phase::Warmup => Draw::Warmup,
+        _ => Draw::Measure(repetition.unwrap_or(0)),
     }
 }
 

@@ -17,7 +17,7 @@ use crate::error::{Problem, Problems};
 use crate::load::Loads;
 use crate::meter::calibration::{self, Calibrations};
 use crate::meter::{self, Inventory, OpenRequest};
-use crate::plan::Plan;
+use crate::plan::{Plan, Supply};
 use crate::record::reference::Gain;
 use crate::record::{
     BackendInfo, CarbonBasis, DatasetInfo, HostInfo, SensorInfo, SettingOrigin, Source, Warning,
@@ -85,8 +85,10 @@ pub fn prepare(
     else {
         return Err(problems);
     };
-    let plan = Plan::new(&config, &loads, found.count, sensor_period(&inventory.sensors));
+    let supply = supply(&config.scenario, &found);
+    let plan = Plan::new(&config, &loads, &supply, sensor_period(&inventory.sensors));
     let mut warnings = found.warnings;
+    warnings.extend(conversation_warning(&config.scenario, &supply));
     warnings.extend(batch_warning(&config.scenario));
     warnings.append(&mut inventory.warnings);
     warnings.append(&mut carbon.notes);
@@ -246,6 +248,28 @@ impl Prepared {
             self.warnings.extend(source.vocabulary().warning());
         }
     }
+}
+
+/// How many prompts there are, and where they are gone through turn by turn, how many turns each has.
+fn supply(scenario: &ScenarioConfig, found: &Found) -> Supply {
+    let turns = scenario.conversations.map_or_else(Vec::new, |conversations| {
+        let most = conversations.turns.most();
+        (0..found.count).map(|index| found.prompts.turns(index, most)).collect()
+    });
+    Supply { prompts: found.count, turns }
+}
+
+/// Whoever asks for conversations and has none should know.
+fn conversation_warning(scenario: &ScenarioConfig, supply: &Supply) -> Option<Warning> {
+    let none = scenario.conversations.is_some_and(|asked| asked.turns.most() > 1)
+        && supply.turns.iter().all(|turns| *turns == 1);
+    none.then(|| {
+        let message = format!(
+            "no prompt of {} has more than one turn: scenario.conversations changes nothing",
+            scenario.dataset_name
+        );
+        Warning::new("conversations_of_one_turn", message)
+    })
 }
 
 /// Where backends tell their model's vocabulary, in [`BackendInfo::details`].

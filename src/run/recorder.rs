@@ -22,6 +22,8 @@ pub(super) struct Recorder {
     events: Stamps,
     chars: u64,
     output: String,
+    /// What the model said, without its reasoning; only where the next turn of a conversation says it again.
+    answer: Option<String>,
 }
 
 /// What a record says beside what was heard.
@@ -31,6 +33,8 @@ pub(super) struct Identity {
     pub phase: Phase,
     pub repetition: Option<u32>,
     pub prompt_id: String,
+    /// Which conversation it is a turn of, and which turn.
+    pub turn: Option<(u64, u32)>,
     pub scheduled: Nanos,
     /// When the load let it go.
     pub released: Nanos,
@@ -47,13 +51,25 @@ impl Recorder {
             events: Stamps::default(),
             chars: 0,
             output: String::new(),
+            answer: None,
         }
+    }
+
+    /// Keeps what the model says, for [`Recorder::take_answer`].
+    pub(super) fn keep_answer(&mut self) {
+        self.answer = Some(String::new());
+    }
+
+    /// What the model said, without its reasoning.
+    pub(super) fn take_answer(&mut self) -> Option<String> {
+        self.answer.take()
     }
 
     /// Forgets a failed attempt.
     pub(super) fn restart(&mut self) {
         let counters = Arc::clone(&self.counters);
-        *self = Self { again: self.again, ..Self::new(self.keep_output, counters) };
+        let answer = self.answer.as_ref().map(|_| String::new());
+        *self = Self { again: self.again, answer, ..Self::new(self.keep_output, counters) };
     }
 
     /// Whether any byte of an answer has come; after that an attempt is never repeated.
@@ -65,6 +81,12 @@ impl Recorder {
         self.chars += text.chars().count() as u64;
         if self.keep_output {
             self.output.push_str(text);
+        }
+    }
+
+    fn say(&mut self, text: &str) {
+        if let Some(answer) = &mut self.answer {
+            answer.push_str(text);
         }
     }
 
@@ -90,6 +112,8 @@ impl Recorder {
             phase: identity.phase,
             repetition: identity.repetition,
             prompt_id: identity.prompt_id,
+            conversation: identity.turn.map(|(conversation, _)| conversation),
+            turn: identity.turn.map(|(_, turn)| turn),
             scheduled_ns: identity.scheduled,
             released_ns: (identity.released > identity.scheduled).then_some(identity.released),
             sent_ns: sent,
@@ -127,11 +151,15 @@ impl Sink for Recorder {
                 self.events.push(at);
                 self.counters.streamed();
                 self.keep(text);
+                if matches!(event, StreamEvent::Content(_)) {
+                    self.say(text);
+                }
             }
             StreamEvent::Whole { content, reasoning } => {
                 self.first_byte.get_or_insert(at);
                 self.keep(reasoning);
                 self.keep(content);
+                self.say(content);
             }
         }
     }
@@ -161,6 +189,7 @@ mod tests {
             phase: Phase::Measure,
             repetition: Some(0),
             prompt_id: "p".into(),
+            turn: None,
             scheduled: Nanos(5),
             released: Nanos(5),
         }
@@ -207,6 +236,19 @@ mod tests {
         let error = BackendError::new(FailureClass::Reset, "connection reset");
         let record = recorder.finish(identity(), 1, Err(error));
         assert_eq!((record.retries, record.sent_ns), (2, Nanos(30)));
+    }
+
+    #[test]
+    fn what_is_said_again_is_the_text_of_the_attempt_that_succeeded_without_its_reasoning() {
+        let mut recorder = Recorder::new(false, Arc::default());
+        recorder.keep_answer();
+        recorder.event(Nanos(5), StreamEvent::Content("lost"));
+        recorder.restart();
+        recorder.event(Nanos(10), StreamEvent::Reasoning("hm"));
+        recorder.event(Nanos(20), StreamEvent::Content("y"));
+        recorder.event(Nanos(30), StreamEvent::Content("es"));
+        assert_eq!(recorder.take_answer().as_deref(), Some("yes"));
+        assert_eq!(Recorder::new(true, Arc::default()).take_answer(), None);
     }
 
     #[test]

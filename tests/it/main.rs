@@ -6,6 +6,7 @@ mod attribution;
 mod carbon;
 mod carbon_live;
 mod config_dialects;
+mod conversation;
 mod dataset;
 mod dataset_hub;
 mod faults;
