@@ -53,6 +53,9 @@ impl BatchingServer {
     };
 }
 
+/// Its multiples are evenly spread without a random number.
+const GOLDEN: f64 = 0.618_033_988_749_895;
+
 /// One prompt that will be sent.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Prompt {
@@ -305,13 +308,27 @@ impl Simulation {
     pub fn counter(
         &self,
         begin: Nanos,
-        (from, to): (f64, f64),
+        span: (f64, f64),
         update: f64,
         read: f64,
+    ) -> Vec<SampleRecord> {
+        self.counter_read_late(begin, span, update, (read, 0.0))
+    }
+
+    /// The same, where a busy machine's reads come late by up to a share of their period: they do not keep step with the
+    /// renewals.
+    #[must_use]
+    pub fn counter_read_late(
+        &self,
+        begin: Nanos,
+        (from, to): (f64, f64),
+        update: f64,
+        (read, late): (f64, f64),
     ) -> Vec<SampleRecord> {
         let mut samples = Vec::new();
         let (mut passed, mut sum) = (0, 0.0);
         let mut at = from;
+        let mut reads = 0.0;
         while at <= to {
             let renewed = ((at - from) / update).floor() * update + from;
             while let Some(step) = self.steps.get(passed).filter(|step| step.to <= renewed) {
@@ -329,7 +346,8 @@ impl Simulation {
                 value: Some((joules * 1000.0).floor() / 1000.0),
                 error: None,
             });
-            at += read;
+            reads += 1.0;
+            at = from + read * (reads + late * (reads * GOLDEN).fract());
         }
         samples
     }

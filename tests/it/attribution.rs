@@ -14,6 +14,8 @@ use serde_json::json;
 
 use crate::report_runs;
 
+mod seeds;
+
 pub(crate) const BEGIN: Nanos = Nanos(1_000_000_000_000);
 /// Idle before the first prompt and after the last token, s.
 const IDLE_S: f64 = 5.0;
@@ -128,11 +130,6 @@ impl Errors {
     fn worst(&self) -> f64 {
         self.requests.last().copied().unwrap_or(0.0)
     }
-
-    /// The worst but for so many.
-    fn worst_after(&self, skipped: usize) -> f64 {
-        self.requests[self.requests.len() - 1 - skipped]
-    }
 }
 
 #[track_caller]
@@ -225,13 +222,12 @@ fn equal_requests_one_after_the_other_have_their_energy_whatever_the_weights() {
     for row in &found.requests[5..55] {
         assert!((row.total_j() / truth - 1.0).abs() < 0.10, "{} is not {truth}", row.total_j());
     }
-    // Prefills shorter than a step of the counter are told from decoding to a sixth of their share, no better.
     let truth = run.served[30].prefill_j / truth;
     let share = found.prefill_share;
     let doubt = share.uncertainty.unwrap().random;
     assert!(
-        (share.value.unwrap() - truth).abs() <= 3.0 * doubt + truth / 6.0,
-        "{:?} {doubt} {truth}",
+        (share.value.unwrap() - truth).abs() <= 3.0 * doubt,
+        "{:?} ± {doubt} is not {truth}",
         share.value
     );
 }
@@ -250,9 +246,7 @@ fn cached_prompt_tokens_cost_next_to_nothing() {
     let found = analyse(&records).attribution;
     let errors = errors(&found, &run);
     sums_up(&found);
-    assert!(errors.worst_after(1) <= 0.10 && errors.prefill_share <= 0.05, "{errors:?}");
-    // The first request finds the GPU idle: where in the counter's step its load began is the least certain of all.
-    assert!(errors.worst() <= 0.15, "{errors:?}");
+    assert!(errors.worst() <= 0.10 && errors.prefill_share <= 0.05, "{errors:?}");
     let prefill = |parity: usize| -> f64 {
         found.requests.iter().skip(parity).step_by(2).map(|row| row.prefill_j).sum()
     };

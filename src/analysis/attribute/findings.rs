@@ -143,10 +143,20 @@ pub struct RequestEnergy {
     pub source: Source,
 }
 
+/// What two standard uncertainties of a request's energy may be of it.
+const RESOLVED: f64 = 0.1;
+
 impl RequestEnergy {
     /// Prefill and decode, J.
     #[must_use]
     pub fn total_j(&self) -> f64 {
         self.prefill_j + self.decode_j
+    }
+
+    /// Whether its energy is known to a tenth, at two standard uncertainties: where not, it is an estimate that only helps
+    /// the sum.
+    #[must_use]
+    pub fn is_resolved(&self) -> bool {
+        2.0 * self.uncertainty_j <= RESOLVED * self.total_j()
     }
 }

@@ -11,6 +11,8 @@ pub mod findings;
 pub mod fit;
 pub mod intervals;
 pub mod model;
+pub mod schedule;
+pub mod smooth;
 pub mod split;
 pub mod timing;
 pub mod weights;

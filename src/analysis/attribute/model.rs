@@ -7,6 +7,7 @@ use super::super::window::Window;
 use super::findings::WeightFacts;
 use super::fit::{self, Fitted, Observation};
 use super::intervals;
+use super::schedule::Begins;
 use super::split::{self, InFlight, Intervals};
 use super::timing::{self, Timed};
 use super::weights::{PARAMETERS, WeightSource, Weights};
@@ -24,6 +25,9 @@ const GUESSED: f64 = 0.1;
 const ASSUMED_FACTOR: f64 = 2.0;
 /// Size of the steps by which uncertainties are propagated, as a part of all cost.
 const STEP: f64 = 0.01;
+
+/// In intervals of twice the length half of what sensors smear is left, so all of it is twice the difference.
+const LONGER_STEP: f64 = 0.5;
 
 /// What a request is to the figures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +51,12 @@ pub struct Choice {
 #[derive(Debug, Clone, PartialEq)]
 enum Doubt {
     /// Of a fit.
-    Covariance([[f64; PARAMETERS]; PARAMETERS]),
+    Fit {
+        /// By chance.
+        covariance: [[f64; PARAMETERS]; PARAMETERS],
+        /// Fitted on intervals of twice the length.
+        longer: Option<Weights>,
+    },
     /// By a factor.
     Factor,
     /// Not stated.
@@ -122,7 +131,7 @@ impl<'a> Model<'a> {
         let timed = timing::place(&requests, window.from)?;
         let intervals = intervals::of_windows(metering, parts, window.from, idle_watts)?;
         let chunk = chunk.or_else(|| work::infer_chunk(&timed, intervals.grid.length));
-        let work = work::of_requests(&timed, &intervals.grid, chunk);
+        let work = work::of_requests(&timed, &intervals.grid, chunk, Begins::Early);
         let grid = &intervals.grid;
         let in_flight = timed.iter().map(|one| spans(one.sent, one.first, one.end, grid)).collect();
         Ok(Self {
@@ -170,7 +179,7 @@ impl<'a> Model<'a> {
             Ok(fitted) => match self.refusal(fitted) {
                 None => {
                     let note = format!("least squares over {} intervals", fitted.intervals);
-                    let doubt = Doubt::Covariance(fitted.covariance);
+                    let doubt = Doubt::Fit { covariance: fitted.covariance, longer: self.longer() };
                     return chosen(WeightSource::Fitted, fitted.weights, Some(fitted), note, doubt);
                 }
                 Some(why) => why,
@@ -182,6 +191,18 @@ impl<'a> Model<'a> {
              double"
         );
         chosen(WeightSource::Assumed, Weights::ASSUMED, None, note, Doubt::Factor)
+    }
+
+    /// Weights fitted on pairs of intervals. Sensors show some of an interval's energy in the next, which makes prefills look
+    /// like the decoding around them; in intervals of twice the length half as much.
+    fn longer(&self) -> Option<Weights> {
+        let observations = self.observations().ok()?;
+        let pair = |pair: &[Observation]| Observation {
+            work: pair.iter().fold(Work::default(), |sum, one| sum.plus(&one.work)),
+            joules: pair.iter().map(|one| one.joules).sum(),
+        };
+        let pairs: Vec<Observation> = observations.chunks(2).map(pair).collect();
+        fit::fit(&pairs).ok().map(|fitted| fitted.weights)
     }
 
     /// Why a fit is not good enough.
@@ -251,8 +272,9 @@ impl<'a> Model<'a> {
     #[must_use]
     pub fn outcome(&self, choice: &Choice) -> Outcome {
         let base = self.split(&self.work, &choice.weights);
-        let noise = base.variances(&self.intervals, &self.work, &choice.weights);
-        let mut sums = Spread::new(self, &base.requests, noise);
+        let noise = base.variances(&self.work, &choice.weights);
+        let mut sums =
+            Spread::new(self, &base.requests, noise, self.noise_of_totals(&base, &choice.weights));
         for (weights, step) in self.scenarios(choice) {
             sums.add(&self.split(&self.work, &weights).requests, 1.0 / step);
         }
@@ -260,10 +282,34 @@ impl<'a> Model<'a> {
             // Somewhere between as late as possible and as early as possible.
             let early: Vec<Timed> =
                 self.timed.iter().map(|one| Timed { begin: one.earliest, ..one.clone() }).collect();
-            let work = work::of_requests(&early, &self.intervals.grid, self.chunk);
+            let work = work::of_requests(&early, &self.intervals.grid, self.chunk, Begins::Late);
             sums.add(&self.split(&work, &choice.weights).requests, 3.0_f64.sqrt().recip());
         }
+        if self.timed.iter().any(|one| one.amounts.doubt > 0.0) {
+            // What a prompt of unknown length did not use, others did.
+            let more: Vec<Timed> = self.timed.iter().map(with_more).collect();
+            let work = work::of_requests(&more, &self.intervals.grid, self.chunk, Begins::Early);
+            sums.add(&self.split(&work, &choice.weights).requests, 1.0);
+        }
         sums.outcome(base.unattributed)
+    }
+
+    /// Variance of prefill, decode, failed and warm-up from what cannot be told of the energy of intervals, J^2.
+    fn noise_of_totals(&self, base: &split::Split, weights: &Weights) -> [f64; 4] {
+        let mut costs: [Vec<f64>; 4] = std::array::from_fn(|_| vec![0.0; base.len()]);
+        for (one, work) in self.timed.iter().zip(&self.work) {
+            let parts = match self.kind(one) {
+                Kind::Good => [0, 1],
+                Kind::Failed => [2, 2],
+                Kind::Warmup => [3, 3],
+            };
+            for (position, one) in work.bins.iter().enumerate() {
+                for (part, cost) in parts.into_iter().zip(one.cost(weights)) {
+                    costs[part][work.from + position] += cost;
+                }
+            }
+        }
+        costs.map(|costs| base.variance(0, &costs))
     }
 
     fn split(&self, work: &[RequestWork], weights: &Weights) -> split::Split {
@@ -285,7 +331,7 @@ impl<'a> Model<'a> {
                     })
                     .into()
             }
-            Doubt::Covariance(covariance) => {
+            Doubt::Fit { covariance, longer } => {
                 let all = self.work.iter().fold([0.0; PARAMETERS], |mut sums, one| {
                     for (sum, value) in sums.iter_mut().zip(one.sum().features()) {
                         *sum += value;
@@ -304,10 +350,18 @@ impl<'a> Model<'a> {
                         let moved = std::array::from_fn(|i| parameters[i] + step * direction[i]);
                         (Weights::of_parameters(moved), step)
                     })
+                    .chain(longer.map(|weights| (weights, LONGER_STEP)))
                     .collect()
             }
         }
     }
+}
+
+/// The same with one standard uncertainty more of its prompt.
+fn with_more(one: &Timed) -> Timed {
+    let mut more = one.clone();
+    more.amounts.computed *= 1.0 + one.amounts.doubt;
+    more
 }
 
 fn chosen(
@@ -377,21 +431,8 @@ struct Spread<'m> {
 }
 
 impl<'m> Spread<'m> {
-    fn new(model: &Model<'_>, base: &'m [[f64; 2]], noise: Vec<f64>) -> Self {
+    fn new(model: &Model<'_>, base: &'m [[f64; 2]], noise: Vec<f64>, sums: [f64; 4]) -> Self {
         let kinds: Vec<Kind> = model.timed.iter().map(|one| model.kind(one)).collect();
-        let mut sums = [0.0; 4];
-        for ((kind, noise), parts) in kinds.iter().zip(&noise).zip(base) {
-            let total = parts[0] + parts[1];
-            let share = if total > 0.0 { (parts[0] / total).clamp(0.0, 1.0) } else { 0.5 };
-            match kind {
-                Kind::Good => {
-                    sums[0] += noise * share;
-                    sums[1] += noise * (1.0 - share);
-                }
-                Kind::Failed => sums[2] += noise,
-                Kind::Warmup => sums[3] += noise,
-            }
-        }
         // A prompt of unknown length, or one that may not have been read.
         let doubt = model
             .timed

@@ -1,10 +1,11 @@
 //! The energy of intervals, split over the requests that worked in them.
 //!
-//! What the work costs by the weights, times the ratio of energy to cost around an interval, is given to each request; what that
-//! leaves of an interval's energy goes to the work in it and in its two neighbours, which count half: a sensor shows some of
-//! an interval's energy in the next. What falls where nobody worked goes to those that were in flight, in equal parts; where
+//! What the work costs by the weights, times the ratio of energy to cost of the whole, is given to each request. What that
+//! leaves of an interval's energy goes to the work in it as far as it is not made up for by the intervals beside it
+//! ([`super::smooth`]). What falls where nobody worked goes to those that were in flight, in equal parts; where
 //! nobody was, it stays unattributed. Nothing is lost on the way: the parts sum to the whole.
 
+use super::smooth::{Chain, Smoothed, Variation};
 use super::weights::Weights;
 use super::work::{Grid, RequestWork};
 
@@ -38,10 +39,18 @@ pub struct Split {
     pub unattributed: f64,
     /// Cost of all work in each interval.
     costs: Vec<f64>,
+    /// The moments before and after the work of each interval.
+    moments: Vec<[Moment; 2]>,
 }
 
-/// How much of an interval's energy its neighbours' work may claim, against its own.
-const NEIGHBOURS: [f64; 3] = [0.5, 1.0, 0.5];
+/// Between the work of two intervals.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct Moment {
+    /// The interval on the other side; none where no work is.
+    other: Option<usize>,
+    /// Variance of the energy that belongs on one side and was given to the other, J^2.
+    variance: f64,
+}
 
 /// Time in flight of each request by interval, before and after its first token.
 pub type InFlight = Vec<Vec<(usize, [f64; 2])>>;
@@ -56,41 +65,66 @@ pub fn split(
 ) -> Split {
     let bins = intervals.grid.len();
     let costs = costs(work, weights, bins);
-    let mut received = vec![0.0; bins];
-    let mut homeless = vec![0.0; bins];
     let time = times(in_flight, bins);
-    for bin in 0..bins {
-        let around = |of: &dyn Fn(usize) -> f64| -> [f64; 3] {
-            std::array::from_fn(|side| {
-                let other = neighbour(bin, side, &intervals.grid);
-                other.map_or(0.0, |other| NEIGHBOURS[side] * of(other))
-            })
-        };
-        let claims = around(&|other| costs[other]);
-        let sum: f64 = claims.iter().sum();
-        if sum <= 0.0 {
-            homeless[bin] = intervals.active(bin);
-            continue;
-        }
-        if costs[bin] <= 0.0 {
-            // Somebody in flight whose work nobody knows goes before neighbours.
-            let (from, to) = intervals.grid.span(bin);
-            let share = (time[bin] / (to - from)).min(1.0);
-            homeless[bin] = share * intervals.active(bin);
-        }
-        let ratio = around(&|other| intervals.active(other)).iter().sum::<f64>() / sum;
-        let expected = ratio * costs[bin];
-        received[bin] += expected;
-        for (side, claim) in claims.iter().enumerate() {
-            if let Some(other) = neighbour(bin, side, &intervals.grid) {
-                let rest = intervals.active(bin) - expected - homeless[bin];
-                received[other] += rest * claim / sum;
-            }
+    let homeless: Vec<f64> =
+        (0..bins).map(|bin| homeless(bin, intervals, &costs, time[bin])).collect();
+    let worked: Vec<f64> = (0..bins).map(|bin| intervals.active(bin) - homeless[bin]).collect();
+    let cost: f64 = costs.iter().sum();
+    let ratio = if cost > 0.0 { worked.iter().sum::<f64>() / cost } else { 0.0 };
+    let expected: Vec<f64> = costs.iter().map(|cost| ratio * cost).collect();
+    let left: Vec<f64> = worked.iter().zip(&expected).map(|(joules, cost)| joules - cost).collect();
+    let chains = chains(&costs, &left, &intervals.grid);
+    let variation = Variation::of(&chains);
+    let mut received = expected;
+    let mut moments = vec![[Moment::default(); 2]; bins];
+    for chain in &chains {
+        let Smoothed { given, variances } = chain.smooth(variation);
+        for (position, (bin, given)) in chain.bins.iter().zip(given).enumerate() {
+            received[*bin] += given;
+            let at = |moment: usize, other: Option<usize>| {
+                let sides = [Some(*bin), other].into_iter().flatten();
+                // The sensor's own errors are in what was seen: never better known than by it. An interval has two edges.
+                let sensor: f64 = sides.map(|bin| intervals.variance[bin]).sum();
+                let other = other.filter(|other| costs[*other] > 0.0);
+                Moment { other, variance: variances[moment].max(sensor / 4.0) }
+            };
+            let before = position.checked_sub(1).and_then(|before| chain.bins.get(before));
+            let after = chain.bins.get(position + 1);
+            moments[*bin] = [at(position, before.copied()), at(position + 1, after.copied())];
         }
     }
     let mut requests = share_out(work, weights, &received, &costs);
     let unattributed = house(&homeless, in_flight, &time, &mut requests);
-    Split { requests, unattributed, costs }
+    Split { requests, unattributed, costs, moments }
+}
+
+/// Energy of an interval that no known work used: all of it where nobody worked there or beside, and the part of those whose
+/// work nobody knows.
+fn homeless(bin: usize, intervals: &Intervals, costs: &[f64], time: f64) -> f64 {
+    if costs[bin] > 0.0 {
+        return 0.0;
+    }
+    let beside = [0, 2].into_iter().filter_map(|side| neighbour(bin, side, &intervals.grid));
+    if beside.map(|other| costs[other]).sum::<f64>() <= 0.0 {
+        return intervals.active(bin);
+    }
+    // Somebody in flight whose work nobody knows goes before neighbours.
+    let (from, to) = intervals.grid.span(bin);
+    (time / (to - from)).min(1.0) * intervals.active(bin)
+}
+
+/// Intervals with work, those together that touch one another or idle intervals between.
+fn chains(costs: &[f64], left: &[f64], grid: &Grid) -> Vec<Chain> {
+    let mut chains = Vec::new();
+    let mut chain = Chain::default();
+    for bin in 0..costs.len() {
+        chain.add(bin, costs[bin], left[bin]);
+        if !grid.touches_next(bin) {
+            chains.push(std::mem::take(&mut chain));
+        }
+    }
+    chains.retain(|chain| !chain.bins.is_empty());
+    chains
 }
 
 /// The interval before, this one, the one after, where they touch.
@@ -156,29 +190,52 @@ fn house(homeless: &[f64], in_flight: &InFlight, time: &[f64], requests: &mut [[
 }
 
 impl Split {
-    /// Variance of each request's energy from the random errors of the intervals, J^2.
-    ///
-    /// What a counter shows too late in one interval it shows too early in the next, so errors of neighbours cancel; taken as
-    /// independent they overstate.
+    /// Variance of each request's energy from what cannot be told of the energy of intervals, J^2: how their own work differed
+    /// from its cost, and when the sensor saw it.
     #[must_use]
-    pub fn variances(
-        &self,
-        intervals: &Intervals,
-        work: &[RequestWork],
-        weights: &Weights,
-    ) -> Vec<f64> {
+    pub fn variances(&self, work: &[RequestWork], weights: &Weights) -> Vec<f64> {
         let of_request = |one: &RequestWork| {
-            let parts = one.bins.iter().enumerate().map(|(position, work)| {
-                let bin = one.from + position;
-                if self.costs[bin] <= 0.0 {
-                    return 0.0;
-                }
-                let share = work.cost(weights).iter().sum::<f64>() / self.costs[bin];
-                share * share * intervals.variance[bin]
-            });
-            parts.sum()
+            let costs = one.bins.iter().map(|work| work.cost(weights).iter().sum::<f64>());
+            self.variance(one.from, &costs.collect::<Vec<f64>>())
         };
         work.iter().map(of_request).collect()
+    }
+
+    /// The same of some of the work of intervals from one on, by what it costs in each. An error at a moment between two
+    /// intervals takes from one what it gives to the other, so it does nothing to work that has equal shares of both.
+    #[must_use]
+    pub fn variance(&self, from: usize, costs: &[f64]) -> f64 {
+        let share = |bin: usize| {
+            let cost = bin.checked_sub(from).and_then(|position| costs.get(position));
+            cost.filter(|_| self.costs[bin] > 0.0).map_or(0.0, |cost| cost / self.costs[bin])
+        };
+        // What an error at the ends does is shared by all work.
+        let all: f64 = self.costs.iter().sum();
+        let whole = if all > 0.0 { costs.iter().sum::<f64>() / all } else { 0.0 };
+        let inside = |bin: usize| bin >= from && bin < from + costs.len();
+        let of_bin = |bin: usize| {
+            let [before, after] = self.moments[bin];
+            let error = |moment: Moment| {
+                let other = moment.other.map_or(whole, share);
+                (share(bin) - other).powi(2) * moment.variance
+            };
+            // The moment between two that are both asked for counts once.
+            let first = if before.other.is_some_and(inside) { 0.0 } else { error(before) };
+            first + error(after)
+        };
+        (from..from + costs.len()).filter(|bin| self.costs[*bin] > 0.0).map(of_bin).sum()
+    }
+
+    /// How many intervals there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.costs.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.costs.is_empty()
     }
 }
 

@@ -114,8 +114,10 @@ pub fn server_times(timings: &Value) -> Option<ServerTimes> {
 pub fn place(requests: &[&RequestRecord], origin: Nanos) -> Result<Vec<Timed>, String> {
     let prompts: Vec<f64> = requests
         .iter()
-        .filter_map(|request| request.tokens.prompt)
-        .map(|count| count as f64)
+        .filter_map(|request| {
+            let cached = request.tokens.cached_prompt.unwrap_or(0);
+            Some(request.tokens.prompt?.saturating_sub(cached) as f64)
+        })
         .collect();
     let mean = stats::mean(&prompts)
         .ok_or("no request tells its number of prompt tokens: their work cannot be weighed")?;
@@ -130,12 +132,14 @@ pub fn place(requests: &[&RequestRecord], origin: Nanos) -> Result<Vec<Timed>, S
         .enumerate()
         .map(|(position, request)| one(position, request, &usual, origin))
         .collect();
+    leave_in_line(&mut placed, requests);
     begin_in_turn(&mut placed);
     Ok(placed)
 }
 
 /// How long prompts are whose length nobody told.
 struct Usual<'a> {
+    /// Tokens that were computed.
     mean: f64,
     /// Standard deviation over the mean.
     spread: f64,
@@ -262,6 +266,31 @@ fn tokens(
         piece += 1.0;
     }
     (first, arrivals)
+}
+
+/// Failed requests without a first token whose turn had not come: one that was sent before them was not done yet when they
+/// ended, or one that was sent after them was.
+fn leave_in_line(placed: &mut [Timed], requests: &[&RequestRecord]) {
+    let done: Vec<(f64, f64)> = placed
+        .iter()
+        .filter(|one| requests[one.request].first_token_ns.is_some())
+        .map(|one| (one.sent, one.first))
+        .collect();
+    for one in placed {
+        if one.by_server || requests[one.request].is_ok() {
+            continue;
+        }
+        if requests[one.request].first_token_ns.is_some() {
+            continue;
+        }
+        let waited = |(sent, first): &(f64, f64)| {
+            if *sent < one.sent { *first > one.end } else { *sent > one.sent && *first < one.end }
+        };
+        if done.iter().any(waited) {
+            one.amounts = Amounts::NONE;
+            (one.begin, one.earliest) = (one.first, one.first);
+        }
+    }
 }
 
 /// Estimates the begin of the prefills that no server told.

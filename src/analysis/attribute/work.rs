@@ -6,6 +6,7 @@
 //! and for one at least.
 
 use super::super::stats;
+use super::schedule::{self, Begins, Piece};
 use super::timing::{Amounts, Timed};
 use super::weights::{PARAMETERS, Weights};
 
@@ -276,7 +277,7 @@ impl Steps {
 }
 
 /// Tokens that each arrival after the first stands for.
-fn per_arrival(one: &Timed) -> f64 {
+pub(super) fn per_arrival(one: &Timed) -> f64 {
     if one.arrivals.is_empty() {
         return 0.0;
     }
@@ -302,10 +303,23 @@ pub fn infer_chunk(timed: &[Timed], length: f64) -> Option<f64> {
 
 /// The work of all requests, in their order. `chunk`: prompt tokens of a step at most, where that is known.
 #[must_use]
-pub fn of_requests(timed: &[Timed], grid: &Grid, chunk: Option<f64>) -> Vec<RequestWork> {
+pub fn of_requests(
+    timed: &[Timed],
+    grid: &Grid,
+    chunk: Option<f64>,
+    begins: Begins,
+) -> Vec<RequestWork> {
     let working = Occupancy::of(timed.iter().map(|one| (one.begin, one.last())));
     let steps = Steps::of(timed, grid.length);
-    timed.iter().map(|one| of_request(one, grid, &working, &steps, chunk)).collect()
+    let schedule = schedule::rebuild(timed, chunk, begins).unwrap_or_default();
+    let of = |(index, one): (usize, &Timed)| {
+        let own = (
+            schedule.prefills.get(index).map_or(&[] as &[Piece], Vec::as_slice),
+            schedule.decodes.get(index).map_or(&[] as &[f64], Vec::as_slice),
+        );
+        of_request(one, grid, &working, &steps, chunk, own)
+    };
+    timed.iter().enumerate().map(of).collect()
 }
 
 fn of_request(
@@ -314,30 +328,39 @@ fn of_request(
     working: &Occupancy,
     steps: &Steps,
     chunk: Option<f64>,
+    (pieces, parts): (&[Piece], &[f64]),
 ) -> RequestWork {
     let mut found = RequestWork::default();
     if one.amounts == Amounts::NONE {
         return found;
     }
-    // Where nobody decoded meanwhile the steps cannot be seen.
-    let unseen = chunk.map_or(1.0, |chunk| one.amounts.computed / chunk);
-    let passed = (steps.until(one.first) - steps.until(one.begin)).max(unseen).max(1.0);
-    let share = working.at(one.begin.midpoint(one.first));
-    let prefill = Work {
-        prefill: one.amounts.computed,
-        cached: one.amounts.cached,
-        prefill_steps: passed / share,
+    let prefill = |share: f64, prefill_steps: f64| Work {
+        prefill: share * one.amounts.computed,
+        cached: share * one.amounts.cached,
+        prefill_steps,
         ..Work::default()
     };
-    grid.spread(one.begin, one.first, |bin, share| found.at(bin).add(&prefill, share));
+    for piece in pieces {
+        let work = prefill(piece.share, piece.steps);
+        grid.spread(piece.from, piece.to, |bin, share| found.at(bin).add(&work, share));
+    }
+    if pieces.is_empty() {
+        // Where nobody decoded meanwhile the steps cannot be seen.
+        let unseen = chunk.map_or(1.0, |chunk| one.amounts.computed / chunk);
+        let passed = (steps.until(one.first) - steps.until(one.begin)).max(unseen).max(1.0);
+        let work = prefill(1.0, passed / working.at(one.begin.midpoint(one.first)));
+        grid.spread(one.begin, one.first, |bin, share| found.at(bin).add(&work, share));
+    }
     let tokens = per_arrival(one);
     let prompt = one.amounts.computed + one.amounts.cached;
     let (mut before, mut generated) = (one.first, 1.0);
-    for arrival in &one.arrivals {
+    for (index, arrival) in one.arrivals.iter().enumerate() {
+        let part = parts.get(index).copied();
+        let part = part.unwrap_or_else(|| 1.0 / working.at(before.midpoint(*arrival)));
         let chunk = Work {
             decode: tokens,
             context: tokens * (prompt + generated + tokens / 2.0),
-            decode_steps: tokens / working.at(before.midpoint(*arrival)),
+            decode_steps: tokens * part,
             ..Work::default()
         };
         grid.spread(before, *arrival, |bin, share| found.at(bin).add(&chunk, share));
@@ -373,7 +396,7 @@ mod tests {
         let arrivals: Vec<f64> = (1..=10).map(|token| 1.0 + 0.1 * f64::from(token)).collect();
         let both = [timed(0.0, 1.0, arrivals.clone()), timed(0.0, 1.0, arrivals)];
         let grid = Grid::new(&[(0.0, 2.0)], 0.5);
-        for work in of_requests(&both, &grid, None) {
+        for work in of_requests(&both, &grid, None, Begins::Early) {
             let sum = work.sum();
             assert!((sum.decode_steps - 5.0).abs() < 1e-9, "{sum:?}");
             assert!((sum.prefill_steps - 0.5).abs() < 1e-9, "{sum:?}");
@@ -397,7 +420,7 @@ mod tests {
             let count = arrivals.len() as f64;
             let one = timed(begin, first, arrivals);
             let grid = Grid::new(&[(0.0, at / 2.0), (at / 2.0, at + 1.0)], width);
-            let sum = of_requests(&[one], &grid, None)[0].sum();
+            let sum = of_requests(&[one], &grid, None, Begins::Early)[0].sum();
             prop_assert!((sum.prefill - 100.0).abs() < 1e-6);
             prop_assert!((sum.decode - count).abs() < 1e-6);
             prop_assert!(sum.prefill_steps >= 1.0 - 1e-6);
