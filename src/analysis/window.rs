@@ -414,6 +414,18 @@ impl Curve {
         self.knots.len()
     }
 
+    /// The moments of these changes, by when what they show happened.
+    pub fn renewals(&self) -> impl Iterator<Item = Nanos> {
+        self.knots.iter().map(|knot| self.origin.offset(Seconds(knot.at - self.lag)))
+    }
+
+    /// All energy that the sensor showed.
+    #[must_use]
+    pub fn total(&self) -> Joules {
+        let ends = self.knots.first().zip(self.knots.last());
+        ends.map_or(Joules::ZERO, |(first, last)| Joules(last.energy - first.energy))
+    }
+
     /// Longest time without a good read inside a window, its edges included.
     #[must_use]
     pub fn longest_gap(&self, window: Window) -> Seconds {

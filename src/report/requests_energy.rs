@@ -12,7 +12,7 @@ pub const KIND: &str = "requests_energy";
 pub const FILE: &str = "requests_energy.csv";
 
 /// The columns. Energies are beyond idling, but `idle_j`.
-pub const HEADER: [&str; 21] = [
+pub const HEADER: [&str; 22] = [
     "index",
     "phase",
     "repetition",
@@ -28,6 +28,7 @@ pub const HEADER: [&str; 21] = [
     "decode_j",
     "total_j",
     "uncertainty_j",
+    "resolved",
     "systematic_j",
     "idle_j",
     "j_per_output_token",
@@ -51,7 +52,7 @@ pub fn render(findings: &Findings) -> Result<Vec<u8>, ReportError> {
     Ok(writer.into_inner().map_err(|cause| ::csv::Error::from(cause.into_error()))?)
 }
 
-fn row(request: &RequestEnergy, weights: &str) -> [String; 21] {
+fn row(request: &RequestEnergy, weights: &str) -> [String; 22] {
     let number = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
     let output = request.output_tokens.filter(|count| *count > 0.0);
     [
@@ -70,6 +71,7 @@ fn row(request: &RequestEnergy, weights: &str) -> [String; 21] {
         request.decode_j.to_string(),
         request.total_j().to_string(),
         request.uncertainty_j.to_string(),
+        request.is_resolved().to_string(),
         number(request.systematic_j),
         number(request.idle_j),
         number(output.map(|count| request.total_j() / count)),

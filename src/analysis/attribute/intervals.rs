@@ -1,6 +1,6 @@
 //! The energy of intervals that the sensors resolve.
 
-use crate::record::Component;
+use crate::record::{Component, Quantity};
 use crate::units::{Joules, Nanos, Seconds};
 
 use super::super::energy::Metering;
@@ -45,9 +45,10 @@ pub fn of_windows(
         .filter_map(|channel| channel.info.update_period_s)
         .fold(SHORTEST_S, |longest, period| longest.max(period.0));
     let look = Look { metering, parts, origin };
+    let renewals = look.renewals();
     let mut found = None;
     while found.is_none() && width * FEWEST as f64 <= shortest {
-        let grid = Grid::new(&windows, width);
+        let grid = Grid::at(&windows, width, &renewals);
         found = look.resolved(&grid).map(|values| (grid, values));
         width *= 2.0;
     }
@@ -90,6 +91,17 @@ impl Look<'_, '_> {
     fn window(&self, (from, to): (f64, f64)) -> Window {
         let at = |seconds: f64| self.origin.offset(Seconds(seconds));
         Window { from: at(from), to: at(to) }
+    }
+
+    /// When the counter of the most energy renewed itself, as far as its reads show; none without a counter.
+    fn renewals(&self) -> Vec<f64> {
+        let counters = self.parts.iter().flat_map(|part| self.metering.counted(*part));
+        let curves = counters
+            .filter(|channel| channel.info.quantity == Quantity::EnergyCounter)
+            .filter_map(|channel| channel.curve.as_ref().ok());
+        let most = curves.max_by(|one, two| one.total().0.total_cmp(&two.total().0));
+        let seconds = |at: Nanos| at.since(self.origin).0 - self.origin.since(at).0;
+        most.map(|curve| curve.renewals().map(seconds).collect()).unwrap_or_default()
     }
 
     /// Energy and variance of every interval, if they are resolved.

@@ -303,3 +303,100 @@ impl<'t> Builder<'t> {
         found
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A request whose first token came at the first of these times.
+    fn timed(sent: f64, computed: f64, tokens: &[f64]) -> Timed {
+        Timed {
+            request: 0,
+            sent,
+            earliest: sent,
+            begin: sent,
+            first: tokens[0],
+            arrivals: tokens[1..].to_vec(),
+            end: tokens[tokens.len() - 1],
+            amounts: Amounts { computed, cached: 0.0, output: tokens.len() as f64, doubt: 0.0 },
+            by_server: false,
+            guessed: false,
+        }
+    }
+
+    fn steps(count: u32) -> Vec<f64> {
+        (1..=count).map(|step| 0.02 * f64::from(step)).collect()
+    }
+
+    #[test]
+    fn sequences_that_decode_together_share_their_steps() {
+        let both = [timed(0.0, 10.0, &steps(6)), timed(0.0, 10.0, &steps(6)[..3])];
+        let found = rebuild(&both, None, Begins::Early).unwrap();
+        assert_eq!(found.decodes[0], [0.5, 0.5, 1.0, 1.0, 1.0]);
+        assert_eq!(found.decodes[1], [0.5, 0.5]);
+    }
+
+    #[test]
+    fn a_prompt_takes_what_room_its_steps_have_beside_those_that_decode() {
+        // Steps of 11 tokens, one of them decoded: 25 prompt tokens are in the three steps up to 0.10.
+        let running = timed(0.0, 5.0, &steps(8));
+        let prompt = timed(0.045, 25.0, &steps(8)[4..]);
+        let found = rebuild(&[running, prompt], Some(11.0), Begins::Early).unwrap();
+        let shares: Vec<f64> = found.prefills[1].iter().map(|piece| piece.share * 25.0).collect();
+        assert_eq!(shares.len(), 3, "{found:?}");
+        assert!((shares.iter().sum::<f64>() - 25.0).abs() < 1e-9);
+        assert!(shares.iter().all(|tokens| *tokens <= 10.0 + 1e-9), "{shares:?}");
+        assert!((found.prefills[1][2].to - 0.10).abs() < 1e-9, "{found:?}");
+        assert!(found.prefills[1].iter().all(|piece| (piece.steps - 0.5).abs() < 1e-9));
+    }
+
+    #[test]
+    fn arrivals_of_several_tokens_show_no_steps() {
+        let mut several = timed(0.0, 10.0, &steps(5));
+        several.amounts.output = 17.0;
+        assert_eq!(rebuild(&[several], None, Begins::Early), None);
+        assert_eq!(rebuild(&[], None, Begins::Early), None);
+    }
+
+    #[test]
+    fn sequences_that_skip_steps_show_none() {
+        let all = timed(0.0, 10.0, &steps(40));
+        let every_third: Vec<f64> = steps(40).into_iter().step_by(3).collect();
+        let slow = timed(0.0, 10.0, &every_third);
+        assert_eq!(rebuild(&[all, slow.clone(), slow], None, Begins::Early), None);
+    }
+
+    proptest! {
+        #[test]
+        fn every_prompt_is_placed_whole_and_before_its_first_token(
+            prompts in prop::collection::vec((1.0..3000.0_f64, 0_usize..30, 1_usize..20), 1..20),
+            size in prop::option::of(16.0..2048.0_f64),
+            late in any::<bool>(),
+        ) {
+            let all = steps(60);
+            let timed: Vec<Timed> = prompts
+                .iter()
+                .map(|(tokens, first, count)| {
+                    timed(all[*first] - 0.02, *tokens, &all[*first..first + count])
+                })
+                .collect();
+            let begins = if late { Begins::Late } else { Begins::Early };
+            if let Some(found) = rebuild(&timed, size, begins) {
+                for ((one, pieces), decodes) in
+                    timed.iter().zip(&found.prefills).zip(&found.decodes)
+                {
+                    let share: f64 = pieces.iter().map(|piece| piece.share).sum();
+                    prop_assert!((share - 1.0).abs() < 1e-9, "{:?}", pieces);
+                    let until = one.first + TOGETHER_S;
+                    let fits = pieces.iter().all(|piece| {
+                        piece.from <= piece.to && piece.to <= until && piece.steps > 0.0
+                    });
+                    prop_assert!(fits, "{:?}", pieces);
+                    prop_assert_eq!(decodes.len(), one.arrivals.len());
+                    prop_assert!(decodes.iter().all(|part| *part > 0.0 && *part <= 1.0));
+                }
+            }
+        }
+    }
+}

@@ -19,6 +19,17 @@ const SEVERAL_STEPS: f64 = 2.5;
 /// ... if there are so many of them.
 const FEWEST_PROMPTS: usize = 10;
 
+/// Edges of intervals are moved by this part of their length at most.
+const EDGE_PART: f64 = 0.5;
+
+/// The moment nearest to a time if it is within a distance, else the time.
+fn nearest(moments: &[f64], at: f64, within: f64) -> f64 {
+    let next = moments.partition_point(|moment| *moment < at);
+    let beside = next.checked_sub(1).into_iter().chain([next]).filter_map(|i| moments.get(i));
+    let best = beside.min_by(|one, two| (*one - at).abs().total_cmp(&(*two - at).abs()));
+    best.copied().filter(|best| (best - at).abs() <= within).unwrap_or(at)
+}
+
 /// Intervals of about equal length over the measured windows, in seconds after the first one's begin.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Grid {
@@ -31,19 +42,32 @@ pub struct Grid {
 impl Grid {
     /// Intervals of about `width` seconds, equal within a window.
     #[must_use]
+    pub fn new(windows: &[(f64, f64)], width: f64) -> Self {
+        Self::at(windows, width, &[])
+    }
+
+    /// The same, but with edges at moments, in order, that lie near: where a sensor renews itself it tells the energy of what
+    /// is between, and nothing of what lies inside.
+    #[must_use]
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "a small positive count"
     )]
-    pub fn new(windows: &[(f64, f64)], width: f64) -> Self {
-        let mut spans = Vec::new();
+    pub fn at(windows: &[(f64, f64)], width: f64, moments: &[f64]) -> Self {
+        let mut spans: Vec<(f64, f64)> = Vec::new();
         for (from, to) in windows {
             let count = ((to - from) / width).round().clamp(1.0, 1e6) as usize;
-            let at = |edge: usize| {
-                if edge == count { *to } else { from + (to - from) * edge as f64 / count as f64 }
-            };
-            spans.extend((0..count).map(|bin| (at(bin), at(bin + 1))));
+            let even = (to - from) / count as f64;
+            let mut begin = *from;
+            for edge in 1..count {
+                let edge = nearest(moments, from + even * edge as f64, EDGE_PART * even);
+                if edge - begin >= EDGE_PART * even && to - edge >= EDGE_PART * even {
+                    spans.push((begin, edge));
+                    begin = edge;
+                }
+            }
+            spans.push((begin, *to));
         }
         let length = spans.last().map_or(0.0, |last| last.1);
         Self { spans, length }
