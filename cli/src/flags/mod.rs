@@ -66,6 +66,8 @@ pub(crate) enum Read {
     Count,
     /// A number, 0 or more.
     Number,
+    /// Milliseconds for a key in seconds.
+    Milliseconds,
     /// The flag itself: this value, as Hydra writes it.
     Fixed(&'static str),
 }

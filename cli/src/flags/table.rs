@@ -234,6 +234,13 @@ pub(crate) const TABLE: &[Flag] = &[
         Key("scenario.num_samples", Read::Count),
         "Prompts to use, from the first on",
     ),
+    flag(
+        &["conversation-turn-delay-mean"],
+        &[],
+        One("MS"),
+        Key("scenario.conversations.think_time_s", Read::Milliseconds),
+        "Go through conversations turn by turn, with so many milliseconds between an answer and the next turn",
+    ),
     // How the answer is generated
     flag(
         &["osl", "output-tokens-mean", "prompt-output-tokens-mean"],
@@ -418,12 +425,13 @@ pub(crate) const TABLE: &[Flag] = &[
             "conversation-num",
             "num-sessions",
             "conversation-turn-mean",
-            "conversation-turn-delay-mean",
+            "conversation-turn-delay-stddev",
+            "conversation-turn-delay-ratio",
         ],
         &[],
         Anything,
         Nowhere(
-            "see scenario in the reference of the configuration; flags do not say conversations",
+            "a dataset of conversations has their number and length; scenario.conversations says how many turns and what distribution of think times",
         ),
         "",
     ),

@@ -196,6 +196,12 @@ fn fields_of_the_request_go_where_the_config_has_them() {
 }
 
 #[test]
+fn times_that_aiperf_has_in_milliseconds_are_seconds_here() {
+    let line = ["--conversation-turn-delay-mean", "1500"];
+    assert_eq!(words(&line), ["scenario.conversations.think_time_s=1.5"]);
+}
+
+#[test]
 fn objectives_are_those_of_both_tools() {
     let aiperf = words(&["--goodput", "time_to_first_token:200 inter_token_latency:20"]);
     assert_eq!(aiperf, ["metrics.slo.ttft_ms=200.0", "metrics.slo.inter_token_latency_ms=20.0"]);

@@ -13,6 +13,7 @@ pub(super) fn read(read: Read, text: &str) -> Result<String, String> {
         Read::Text => Ok(quoted(text)),
         Read::Count => count(text).map(|count| count.to_string()),
         Read::Number => number(text).map(shown),
+        Read::Milliseconds => number(text).map(|ms| shown(ms / 1e3)),
         Read::Fixed(value) => Ok(value.to_owned()),
     }
 }
