@@ -410,7 +410,10 @@ pub struct RequestRecord {
     pub first_byte_ns: Option<Nanos>,
     /// First event that carried generated text (or a tool call, or reasoning).
     pub first_token_ns: Option<Nanos>,
-    /// Last such event.
+    /// First event whose text was not reasoning; none in folders of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_output_token_ns: Option<Nanos>,
+    /// Last event with generated text, a tool call or reasoning.
     pub last_token_ns: Option<Nanos>,
     /// When it ended, well or badly.
     pub end_ns: Nanos,

@@ -106,6 +106,24 @@ fn about_the_run(seen: &Seen<'_>) -> Vec<Warning> {
             ),
         ));
     }
+    for (code, count, what) in [
+        ("requests_cancelled", counts.cancelled, "were given up because the run was stopped"),
+        (
+            "requests_in_flight",
+            counts.in_flight_at_end,
+            "were still in flight when the load was over and its grace had passed",
+        ),
+    ] {
+        if count > 0 {
+            found.push(Warning::new(
+                code,
+                format!(
+                    "{count} of {} requests {what}; their time and energy are inside the figures, their tokens are not.",
+                    counts.sent
+                ),
+            ));
+        }
+    }
     if counts.retries > 0 {
         found.push(Warning::new(
             "retries",

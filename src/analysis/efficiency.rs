@@ -6,9 +6,10 @@ use crate::units::{GramsCo2e, JOULES_PER_WATT_HOUR, Joules, Nanos};
 use super::energy::Metering;
 use super::findings::{
     Attribution, Basis, BootstrapFacts, Counts, Efficiency, Emissions, EnergyFindings, Figure,
-    Tokens,
+    Latency, Tokens,
 };
-use super::stats::{self, BOOTSTRAP_SEED, FEW_PROMPTS};
+use super::peak;
+use super::stats::{self, BOOTSTRAP_SEED, FEW_PROMPTS, Summary};
 use super::window::Window;
 
 /// Which energy the headline is made of, and its parts.
@@ -34,8 +35,9 @@ pub fn headline_parts(energy: &EnergyFindings) -> Vec<Component> {
     basis(energy).1
 }
 
-fn gross(energy: &EnergyFindings, basis: Basis) -> Figure {
-    match basis {
+/// Gross energy of the headline's parts.
+pub(super) fn gross(energy: &EnergyFindings) -> Figure {
+    match basis(energy).0 {
         Basis::Gpu => {
             energy.components.iter().find(|part| part.component == Component::Gpu).map_or_else(
                 || Figure::unknown(Joules::UNIT, "no GPU was counted"),
@@ -67,17 +69,28 @@ fn basis_note(basis: Basis, parts: &[Component]) -> String {
     }
 }
 
+/// What energy is set against.
+pub struct Bought<'a> {
+    /// Requests that were measured.
+    pub requests: &'a [&'a RequestRecord],
+    /// How many.
+    pub counts: &'a Counts,
+    /// Their tokens.
+    pub tokens: &'a Tokens,
+    /// Their times.
+    pub latency: &'a Latency,
+}
+
 /// Energy per token and per request.
 #[must_use]
 pub fn efficiency(
     metering: &Metering<'_>,
     energy: &EnergyFindings,
-    requests: &[&RequestRecord],
-    counts: &Counts,
-    tokens: &Tokens,
+    bought: &Bought<'_>,
 ) -> Efficiency {
+    let Bought { requests, counts, tokens, latency } = *bought;
     let (basis, parts) = basis(energy);
-    let gross = gross(energy, basis);
+    let gross = gross(energy);
     let succeeded = Some(counts.succeeded as f64);
     let nothing = "no request succeeded";
     let mut wh_per_1000 = gross.per(
@@ -100,6 +113,7 @@ pub fn efficiency(
         figure.reason.clone().unwrap_or_else(|| "there are no output tokens".to_owned())
     };
     let output = tokens.completion.value;
+    let per_request = gross.per(succeeded, "J/request", nothing);
     Efficiency {
         basis,
         basis_note: basis_note(basis, &parts),
@@ -109,28 +123,42 @@ pub fn efficiency(
             "J/token",
             &tokens_reason(&tokens.total),
         ),
-        joules_per_request: gross.per(succeeded, "J/request", nothing),
+        energy_delay_product: energy_delay_product(&per_request, &latency.e2e),
+        joules_per_request: per_request,
         output_tokens_per_joule: inverse(&gross, &tokens.completion),
+        total_tokens_per_joule: inverse(&gross, &tokens.total),
+        peak_power: peak::peaks(metering, &parts),
         wh_per_1000_requests: wh_per_1000,
         bootstrap,
         mean_power: metering.mean_power(&gross),
     }
 }
 
-fn inverse(gross: &Figure, tokens: &Figure) -> Figure {
-    const UNIT: &str = "token/J";
+/// Unit of energy times time.
+const EDP_UNIT: &str = "J*s";
+
+/// Energy for each request times its mean time.
+fn energy_delay_product(per_request: &Figure, e2e: &Summary) -> Figure {
+    match e2e.mean {
+        Some(mean) => per_request.scaled(mean, EDP_UNIT),
+        None => Figure::unknown(EDP_UNIT, e2e.reason.clone().unwrap_or_default()),
+    }
+}
+
+pub(super) fn inverse(gross: &Figure, tokens: &Figure) -> Figure {
+    let unit: &str = if tokens.unit == "request" { "request/J" } else { "token/J" };
     let (Some(joules), Some(source)) = (gross.value, gross.source) else {
-        return Figure::unknown(UNIT, gross.reason.clone().unwrap_or_default());
+        return Figure::unknown(unit, gross.reason.clone().unwrap_or_default());
     };
     let Some(tokens_value) = tokens.value else {
-        return Figure::unknown(UNIT, tokens.reason.clone().unwrap_or_default());
+        return Figure::unknown(unit, tokens.reason.clone().unwrap_or_default());
     };
     if joules <= 0.0 {
-        return Figure::unknown(UNIT, "the energy is zero");
+        return Figure::unknown(unit, "the energy is zero");
     }
-    let mut figure = Figure::known(tokens_value / joules, UNIT, source);
+    let mut figure = Figure::known(tokens_value / joules, unit, source);
     // To first order the relative uncertainty of 1/x is that of x.
-    figure.uncertainty = gross.scaled(tokens_value / (joules * joules), UNIT).uncertainty;
+    figure.uncertainty = gross.scaled(tokens_value / (joules * joules), unit).uncertainty;
     figure
 }
 

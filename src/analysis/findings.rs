@@ -16,8 +16,11 @@ use crate::record::{
 use super::attribute::AttributionFindings;
 use super::client::ClientFindings;
 use super::conversation::ConversationFindings;
+use super::definitions::Definition;
 use super::footprint::Footprint;
+use super::goodput::GoodputFindings;
 use super::meter_cost::MeterCost;
+use super::peak::PeakPower;
 use super::protocol::ProtocolFindings;
 use super::reference::ReferenceFindings;
 use super::scope::CpuShare;
@@ -89,6 +92,12 @@ impl Figure {
             reason: Some(reason.into()),
             note: None,
         }
+    }
+
+    /// What a report of an earlier version does not tell.
+    #[must_use]
+    pub fn not_told() -> Self {
+        Self::unknown("", "reports of earlier versions do not tell it")
     }
 
     /// The same with a note.
@@ -189,7 +198,8 @@ pub struct PhaseFindings {
     pub modelled: Figure,
 }
 
-/// Requests, counted. `planned = sent + not_sent` (or more were sent than planned), `sent = succeeded + failed`.
+/// Requests, counted. `planned = sent + not_sent` (or more were sent than planned),
+/// `sent = succeeded + failed + cancelled + in_flight_at_end`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Counts {
@@ -201,16 +211,30 @@ pub struct Counts {
     pub not_sent: u64,
     /// Completed.
     pub succeeded: u64,
-    /// Did not complete.
+    /// Ended badly.
     pub failed: u64,
     /// The failed by class.
     pub failed_by_class: BTreeMap<FailureClass, u64>,
+    /// Given up because the run was stopped: neither answered nor failed.
+    #[serde(default)]
+    pub cancelled: u64,
+    /// Still in flight when the load was over and its grace had passed: neither answered nor failed.
+    #[serde(default)]
+    pub in_flight_at_end: u64,
     /// Attempts beyond the first, all measured requests together.
     pub retries: u64,
     /// Warm-up requests, in none of the other counts.
     pub warmup_sent: u64,
     /// Of those, how many failed.
     pub warmup_failed: u64,
+}
+
+impl Counts {
+    /// Requests that were sent and not answered, for whatever reason.
+    #[must_use]
+    pub const fn unanswered(&self) -> u64 {
+        self.failed + self.cancelled + self.in_flight_at_end
+    }
 }
 
 /// Tokens of the successful measured requests.
@@ -235,8 +259,11 @@ pub struct Tokens {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Latency {
-    /// Sent to first generated text.
+    /// Sent to first generated text, reasoning included.
     pub ttft: Summary,
+    /// Sent to first text that is not reasoning.
+    #[serde(default = "Summary::not_told")]
+    pub ttfo: Summary,
     /// (E2E - TTFT) / (output tokens - 1), one value a request.
     pub inter_token_latency: Summary,
     /// (last text event - first text event) / (output tokens - 1), one value a request: without the
@@ -246,8 +273,17 @@ pub struct Latency {
     pub inter_chunk_latency: Summary,
     /// Sent to ended.
     pub e2e: Summary,
-    /// (output tokens - 1) / (E2E - TTFT), one value a request.
+    /// From when the load wanted it sent to ended: attempts that failed before and waiting for a place included.
+    #[serde(default = "Summary::not_told")]
+    pub e2e_from_schedule: Summary,
+    /// From when the load wanted it sent to sent.
+    #[serde(default = "Summary::not_told")]
+    pub queue_delay: Summary,
+    /// (output tokens - 1) / (E2E - TTFT), one value a request: what a user sees while text comes.
     pub decode_speed: Summary,
+    /// Output tokens / E2E, one value a request: what a user sees in all.
+    #[serde(default = "Summary::not_told")]
+    pub e2e_speed: Summary,
 }
 
 /// Rates over the measured window, failed requests' time included.
@@ -258,6 +294,9 @@ pub struct Throughput {
     pub requests: Figure,
     /// Output tokens of successful requests over the window.
     pub output_tokens: Figure,
+    /// Prompt tokens of successful requests over the window.
+    #[serde(default = "Figure::not_told")]
+    pub prompt_tokens: Figure,
     /// Prompt and output tokens of successful requests over the window.
     pub total_tokens: Figure,
     /// Most requests in flight at once.
@@ -431,12 +470,21 @@ pub struct Efficiency {
     pub joules_per_request: Figure,
     /// Output tokens over gross energy.
     pub output_tokens_per_joule: Figure,
+    /// Prompt and output tokens over gross energy.
+    #[serde(default = "Figure::not_told")]
+    pub total_tokens_per_joule: Figure,
+    /// Energy for each request times its mean E2E: less of both is better.
+    #[serde(default = "Figure::not_told")]
+    pub energy_delay_product: Figure,
     /// Gross energy over successful requests, for a thousand of them.
     pub wh_per_1000_requests: Figure,
     /// How its interval was made; null when there is none.
     pub bootstrap: Option<BootstrapFacts>,
     /// Gross energy over the window's length.
     pub mean_power: Figure,
+    /// Highest powers over short times; empty in reports of earlier versions.
+    #[serde(default)]
+    pub peak_power: Vec<PeakPower>,
 }
 
 /// Emissions of the measured window.
@@ -545,6 +593,9 @@ pub struct Findings {
     pub latency: Latency,
     /// Rates.
     pub throughput: Throughput,
+    /// Requests that met their objectives, and what the others cost; null in reports of earlier versions.
+    #[serde(default)]
+    pub goodput: Option<GoodputFindings>,
     /// Energy of the machine where the model runs.
     pub energy: EnergyFindings,
     /// Energy of the machine that sent the requests, when the model runs elsewhere; null otherwise.
@@ -585,6 +636,9 @@ pub struct Findings {
     /// What the metering itself cost; null in reports of earlier versions.
     #[serde(default)]
     pub meter_cost: Option<MeterCost>,
+    /// Unit and definition of each figure, by its path in this report; empty in reports of earlier versions.
+    #[serde(default)]
+    pub definitions: BTreeMap<String, Definition>,
     /// The resolved config, without secrets.
     pub config: Value,
 }

@@ -16,17 +16,20 @@ pub mod command;
 pub mod compare;
 pub mod condition;
 pub mod conversation;
+pub mod definitions;
 mod discovered;
 pub mod efficiency;
 pub mod energy;
 pub mod findings;
 pub mod footprint;
+pub mod goodput;
 pub mod inference;
 pub mod intervals;
 pub mod known_work;
 pub mod latency;
 mod machines;
 pub mod meter_cost;
+pub mod peak;
 pub mod protocol;
 pub mod reference;
 pub mod repetition;
@@ -41,8 +44,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::record::{
-    Event, FailureClass, Outcome, Phase, RequestRecord, RunRecords, Source, Span, StopReason,
-    TokenCounts, TokenSource, Weights,
+    Event, FailureClass, Manifest, Outcome, Phase, RequestRecord, RunRecords, Source, Span,
+    StopReason, TokenCounts, TokenSource, Weights,
 };
 use crate::units::{Joules, Nanos, Seconds};
 
@@ -51,9 +54,10 @@ pub use findings::{Figure, Findings};
 
 use energy::Metering;
 use findings::{
-    Counts, PhaseFindings, Program, RunFacts, SCHEMA_VERSION, SYNTHETIC_SENTENCE, Throughput,
-    Tokens,
+    Counts, Emissions, EnergyFindings, PhaseFindings, Program, RunFacts, SCHEMA_VERSION,
+    SYNTHETIC_SENTENCE, Throughput, Tokens,
 };
+use footprint::Footprint;
 use window::Window;
 
 /// Phases in the order in which they happen.
@@ -95,7 +99,21 @@ pub fn analyse(records: &RunRecords) -> Findings {
     let client = client.map(|records| Metering::of(records, windows));
     let (energy, client_energy) = machines::energies(&metering, records, client.as_ref());
     let attribution = attribute::attribute(&metering, &energy, records);
-    let efficiency = efficiency::efficiency(&metering, &energy, &measured, &counts, &tokens);
+    let latency = latency::summarise(&succeeded);
+    let bought = efficiency::Bought {
+        requests: &measured,
+        counts: &counts,
+        tokens: &tokens,
+        latency: &latency,
+    };
+    let efficiency = efficiency::efficiency(&metering, &energy, &bought);
+    let goodput = goodput::findings(&goodput::Seen {
+        config: &manifest.config,
+        measured: &measured,
+        length,
+        gross: efficiency::gross(&energy),
+        attribution: &attribution,
+    });
     let sensors = metering.sensors();
     let cross_checks = metering.cross_checks();
     let headline = efficiency::headline_parts(&energy);
@@ -115,32 +133,19 @@ pub fn analyse(records: &RunRecords) -> Findings {
         sensors: &sensors,
         cross_checks: &cross_checks,
     });
-    let basis = footprint::basis(records, &metering.windows);
-    let emissions = efficiency::emissions(&energy, &basis, &counts);
-    let footprint = footprint::footprint(&footprint::Seen {
-        records,
-        metering: &metering,
-        basis: &basis,
-        energy: &energy,
-        emissions: &emissions,
-        counts: &counts,
-        tokens: &tokens,
-    });
+    let (emissions, footprint) = emitted(records, &metering, &energy, &counts, &tokens);
     Findings {
         schema_version: SCHEMA_VERSION,
-        program: Program {
-            name: PROGRAM.to_owned(),
-            version: manifest.version.clone(),
-            git_commit: manifest.git_commit.clone(),
-        },
+        program: program(manifest),
         host: manifest.host.clone(),
         backend: manifest.backend.clone(),
         weights_note: weights_note(manifest.backend.weights),
         dataset: manifest.dataset.clone(),
         boundary: manifest.boundary.clone(),
         scope: manifest.scope.clone(),
-        latency: latency::summarise(&succeeded),
+        latency,
         throughput: throughput(length, &measured, &counts, &tokens),
+        goodput: Some(goodput),
         emissions,
         footprint: Some(footprint),
         phases: phases(records, &metering),
@@ -149,6 +154,7 @@ pub fn analyse(records: &RunRecords) -> Findings {
         client: driving,
         conversations: conversation::findings(records, &measured),
         meter_cost: Some(metering.own_cost(manifest.host.cpu_count)),
+        definitions: definitions::all(),
         config: manifest.config.clone(),
         run,
         counts,
@@ -163,6 +169,35 @@ pub fn analyse(records: &RunRecords) -> Findings {
         sensors,
         cross_checks,
     }
+}
+
+fn program(manifest: &Manifest) -> Program {
+    Program {
+        name: PROGRAM.to_owned(),
+        version: manifest.version.clone(),
+        git_commit: manifest.git_commit.clone(),
+    }
+}
+
+fn emitted(
+    records: &RunRecords,
+    metering: &Metering<'_>,
+    energy: &EnergyFindings,
+    counts: &Counts,
+    tokens: &Tokens,
+) -> (Emissions, Footprint) {
+    let basis = footprint::basis(records, &metering.windows);
+    let emissions = efficiency::emissions(energy, &basis, counts);
+    let footprint = footprint::footprint(&footprint::Seen {
+        records,
+        metering,
+        basis: &basis,
+        energy,
+        emissions: &emissions,
+        counts,
+        tokens,
+    });
+    (emissions, footprint)
 }
 
 fn of_phase(records: &RunRecords, phase: Phase) -> Vec<&RequestRecord> {
@@ -203,17 +238,21 @@ fn count(records: &RunRecords, measured: &[&RequestRecord]) -> Counts {
             *failed_by_class.entry(*class).or_default() += 1;
         }
     }
+    let cancelled = failed_by_class.remove(&FailureClass::Cancelled).unwrap_or(0);
+    let in_flight_at_end = failed_by_class.remove(&FailureClass::InFlight).unwrap_or(0);
     let warmup = of_phase(records, Phase::Warmup);
     let sent = measured.len() as u64;
-    let failed = failed_by_class.values().sum();
+    let failed: u64 = failed_by_class.values().sum();
     let planned = records.manifest.planned_requests;
     Counts {
         planned,
         sent,
         not_sent: planned.saturating_sub(sent),
-        succeeded: sent - failed,
+        succeeded: sent - failed - cancelled - in_flight_at_end,
         failed,
         failed_by_class,
+        cancelled,
+        in_flight_at_end,
         retries: measured.iter().map(|request| u64::from(request.retries)).sum(),
         warmup_sent: warmup.len() as u64,
         warmup_failed: warmup.iter().filter(|request| !request.is_ok()).count() as u64,
@@ -264,6 +303,7 @@ fn throughput(
     Throughput {
         requests: rate(&requests, "request/s"),
         output_tokens: rate(&tokens.completion, "token/s"),
+        prompt_tokens: rate(&tokens.prompt, "token/s"),
         total_tokens: rate(&tokens.total, "token/s"),
         peak_in_flight: peak_in_flight(measured),
     }

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::record::{Component, Event, RunRecords, Source};
+use crate::record::{Component, Event, RequestRecord, RunRecords, Source};
 use crate::units::{Joules, Nanos, Seconds, Watts};
 
 use super::energy::{Metering, energy_figure};
@@ -58,6 +58,12 @@ pub struct SteadyFindings {
     pub output_tokens: Figure,
     /// Those over its length.
     pub output_tokens_per_second: Figure,
+    /// Requests that ended well in it, over its length.
+    #[serde(default = "Figure::not_told")]
+    pub requests_per_second: Figure,
+    /// Output tokens that came in it and prompt tokens of requests whose first token did, over its length.
+    #[serde(default = "Figure::not_told")]
+    pub total_tokens_per_second: Figure,
     /// Energy in it over output tokens that came in it.
     pub joules_per_output_token: Figure,
 }
@@ -181,16 +187,29 @@ fn steady_state(
         Err(reason) => return no_steady_state(words, &reason),
     };
     let length: f64 = windows.iter().map(|window| window.length().0).sum();
+    let no_length = "the steady state has no length";
     let energy = energy_in(metering, parts, &windows);
     let tokens = tokens_in(repetitions, &windows);
+    let rate = |sum: Result<f64, String>, unit: &str, rate: &str| match sum {
+        Ok(sum) => Figure::known(sum, unit, Source::Measured).per(Some(length), rate, no_length),
+        Err(reason) => Figure::unknown(rate, reason),
+    };
+    let ended =
+        over(repetitions, &windows, |requests, window| Ok(steady::ended_in(requests, window)));
+    let prompts = over(repetitions, &windows, steady::prompt_tokens_in);
+    let every = match tokens.value {
+        Some(output) => prompts.map(|prompts| prompts + output),
+        None => Err(tokens.reason.clone().unwrap_or_default()),
+    };
     let all = metering.measured_length().map(Seconds::value);
     let duration = Figure::known(length, Seconds::UNIT, Source::Measured);
-    let no_length = "the steady state has no length";
     SteadyFindings {
         definition: words,
         share_of_measured: duration.per(all, "1", no_length),
         mean_power: energy.per(Some(length), Watts::UNIT, no_length),
         output_tokens_per_second: tokens.per(Some(length), "token/s", no_length),
+        requests_per_second: rate(ended, "request", "request/s"),
+        total_tokens_per_second: rate(every, "token", "token/s"),
         joules_per_output_token: match tokens.value {
             Some(count) => energy.per(Some(count), "J/token", "no output token came in it"),
             None => Figure::unknown("J/token", tokens.reason.clone().unwrap_or_default()),
@@ -211,6 +230,8 @@ fn no_steady_state(definition: String, reason: &str) -> SteadyFindings {
         mean_power: unknown(Watts::UNIT),
         output_tokens: unknown("token"),
         output_tokens_per_second: unknown("token/s"),
+        requests_per_second: unknown("request/s"),
+        total_tokens_per_second: unknown("token/s"),
         joules_per_output_token: unknown("J/token"),
     }
 }
@@ -227,16 +248,22 @@ fn energy_in(metering: &Metering<'_>, parts: &[Component], windows: &[Window]) -
 }
 
 fn tokens_in(repetitions: &[Repetition<'_>], windows: &[Window]) -> Figure {
-    let mut sum = 0.0;
-    for (repetition, window) in repetitions.iter().zip(windows) {
-        match steady::tokens_in(&repetition.requests, *window) {
-            Ok(tokens) => sum += tokens,
-            Err(reason) => return Figure::unknown("token", reason),
-        }
+    match over(repetitions, windows, steady::tokens_in) {
+        Ok(sum) => Figure::known(sum, "token", Source::Measured).note(
+            "tokens of requests that reach beyond it count in proportion to their text events in it",
+        ),
+        Err(reason) => Figure::unknown("token", reason),
     }
-    Figure::known(sum, "token", Source::Measured).note(
-        "tokens of requests that reach beyond it count in proportion to their text events in it",
-    )
+}
+
+/// The sum over the repetitions, each with its window.
+fn over(
+    repetitions: &[Repetition<'_>],
+    windows: &[Window],
+    count: impl Fn(&[&RequestRecord], Window) -> Result<f64, String>,
+) -> Result<f64, String> {
+    let pairs = repetitions.iter().zip(windows);
+    pairs.map(|(repetition, window)| count(&repetition.requests, *window)).sum()
 }
 
 /// Processor time between the looks around each repetition.

@@ -30,8 +30,23 @@ pub struct Summary {
     pub std: Option<f64>,
     /// Smallest.
     pub min: Option<f64>,
+    /// 1st percentile; this and the others of their kind are absent in reports of earlier versions.
+    #[serde(default)]
+    pub p1: Option<f64>,
+    /// 5th percentile.
+    #[serde(default)]
+    pub p5: Option<f64>,
+    /// 10th percentile.
+    #[serde(default)]
+    pub p10: Option<f64>,
+    /// 25th percentile.
+    #[serde(default)]
+    pub p25: Option<f64>,
     /// Median.
     pub p50: Option<f64>,
+    /// 75th percentile.
+    #[serde(default)]
+    pub p75: Option<f64>,
     /// 90th percentile.
     pub p90: Option<f64>,
     /// 95th percentile.
@@ -45,6 +60,12 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// What a report of an earlier version does not tell.
+    #[must_use]
+    pub fn not_told() -> Self {
+        Self::of(&[], "", Source::Measured, "reports of earlier versions do not tell it")
+    }
+
     /// Summarises values; `reason` says why there are none, if so. Values that are not finite are left out.
     #[must_use]
     pub fn of(values: &[f64], unit: &str, source: Source, reason: &str) -> Self {
@@ -59,7 +80,12 @@ impl Summary {
             mean: mean(&sorted),
             std: std_dev(&sorted),
             min: sorted.first().copied(),
+            p1: percentile(&sorted, 0.01),
+            p5: percentile(&sorted, 0.05),
+            p10: percentile(&sorted, 0.10),
+            p25: percentile(&sorted, 0.25),
             p50: percentile(&sorted, 0.50),
+            p75: percentile(&sorted, 0.75),
             p90: percentile(&sorted, 0.90),
             p95: percentile(&sorted, 0.95),
             p99: percentile(&sorted, 0.99),

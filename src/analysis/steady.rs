@@ -124,6 +124,31 @@ pub fn tokens_in(requests: &[&RequestRecord], window: Window) -> Result<f64, Str
     Ok(sum)
 }
 
+/// Requests that ended well within a window.
+#[must_use]
+pub fn ended_in(requests: &[&RequestRecord], window: Window) -> f64 {
+    let inside = |at: Nanos| window.from < at && at <= window.to;
+    requests.iter().filter(|request| request.is_ok() && inside(request.end_ns)).count() as f64
+}
+
+/// Prompt tokens of requests that ended well and whose first token (of answers that were not streamed: whose end) came within
+/// a window.
+///
+/// # Errors
+/// In words, when the prompt tokens of one of them are not known.
+pub fn prompt_tokens_in(requests: &[&RequestRecord], window: Window) -> Result<f64, String> {
+    let read = |request: &RequestRecord| request.first_token_ns.unwrap_or(request.end_ns);
+    requests
+        .iter()
+        .filter(|request| request.is_ok())
+        .filter(|request| window.from < read(request) && read(request) <= window.to)
+        .map(|request| match request.tokens.prompt {
+            Some(tokens) => Ok(tokens as f64),
+            None => Err("a request came without a count of prompt tokens".to_owned()),
+        })
+        .sum()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -146,6 +171,7 @@ mod tests {
             sent_ns: Nanos(sent),
             first_byte_ns: None,
             first_token_ns: Some(Nanos(sent + step)),
+            first_output_token_ns: None,
             last_token_ns: Some(Nanos(end)),
             end_ns: Nanos(end),
             event_offsets_ns: (1..=10).map(|number| number * step).collect(),

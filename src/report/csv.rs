@@ -77,7 +77,7 @@ fn summary(findings: &Findings) -> Vec<Column> {
     vec![
         ("summary_total_prompts", counts.sent.to_string()),
         ("summary_successful_prompts", counts.succeeded.to_string()),
-        ("summary_failed_prompts", counts.failed.to_string()),
+        ("summary_failed_prompts", counts.unanswered().to_string()),
         ("summary_total_duration_seconds", figure(&findings.run.window)),
         ("summary_avg_latency_seconds", number(findings.latency.e2e.mean)),
         ("summary_avg_time_to_first_token", number(findings.latency.ttft.mean)),

@@ -166,6 +166,12 @@ fn requests(findings: &Findings) -> String {
             .collect();
         text.push_str(&format!(" ({})", classes.join(", ")));
     }
+    if counts.cancelled > 0 {
+        text.push_str(&format!(", {} cancelled", counts.cancelled));
+    }
+    if counts.in_flight_at_end > 0 {
+        text.push_str(&format!(", {} in flight at the end", counts.in_flight_at_end));
+    }
     if counts.retries > 0 {
         text.push_str(&format!(", {} retries", counts.retries));
     }
@@ -227,7 +233,13 @@ fn times(page: &mut Page, findings: &Findings) {
     spread(page, "TTFT", &latency.ttft);
     spread(page, "inter-token latency", &latency.inter_token_latency);
     spread(page, "inter-chunk latency", &latency.inter_chunk_latency);
+    if differs(&latency.ttfo, &latency.ttft) {
+        spread(page, "to first output token", &latency.ttfo);
+    }
     spread(page, "E2E", &latency.e2e);
+    if differs(&latency.e2e_from_schedule, &latency.e2e) {
+        spread(page, "E2E from schedule", &latency.e2e_from_schedule);
+    }
     let throughput = &findings.throughput;
     let window = findings.run.window.value.map(|seconds| format!("over {} s", digits(seconds)));
     page.field(
@@ -240,6 +252,15 @@ fn times(page: &mut Page, findings: &Findings) {
             window.unwrap_or_else(|| "no measured window".to_owned())
         ),
     );
+}
+
+/// Whether a time is worth a line of its own beside another: by more than a hundredth at the median or the end.
+fn differs(one: &Summary, other: &Summary) -> bool {
+    let apart = |one: Option<f64>, other: Option<f64>| match (one, other) {
+        (Some(one), Some(other)) => (one - other).abs() > 0.01 * other,
+        _ => false,
+    };
+    apart(one.p50, other.p50) || apart(one.p99, other.p99)
 }
 
 fn spread(page: &mut Page, label: &str, summary: &Summary) {
@@ -322,6 +343,7 @@ fn headline(page: &mut Page, findings: &Findings) {
     page.heading(&format!("Headline: {}", efficiency.basis_note));
     page.field("J per output token", &with_doubt(&efficiency.joules_per_output_token));
     page.field("J per request", &with_doubt(&efficiency.joules_per_request));
+    good(page, findings);
     let thousand = &efficiency.wh_per_1000_requests;
     let mut text = with_doubt(thousand);
     if let Some([low, high]) = thousand.interval_95 {
@@ -333,6 +355,24 @@ fn headline(page: &mut Page, findings: &Findings) {
     scope::scope(page, findings);
     client::line(page, findings.client.as_ref());
     meter_cost::line(page, findings.meter_cost.as_ref());
+}
+
+/// Good requests, where the config says what good is.
+fn good(page: &mut Page, findings: &Findings) {
+    let goodput = findings.goodput.as_ref().filter(|goodput| !goodput.objectives.is_empty());
+    let Some(goodput) = goodput else { return };
+    let objectives: Vec<String> = goodput
+        .objectives
+        .iter()
+        .map(|one| format!("{} {} ({} missed)", one.key, one.limit, one.missed))
+        .collect();
+    let fraction = goodput.good_request_fraction.value;
+    let percent = fraction.map_or_else(String::new, |share| format!(", {:.1} %", 100.0 * share));
+    page.field(
+        "Goodput",
+        &format!("{}{percent}: {}", shown(&goodput.requests_per_second), objectives.join(", ")),
+    );
+    page.field("J per good request", &with_doubt(&goodput.joules_per_good_request));
 }
 
 fn cautions(page: &mut Page, findings: &Findings) {

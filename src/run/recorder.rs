@@ -18,6 +18,8 @@ pub(super) struct Recorder {
     /// Attempts beyond those that the driver made.
     again: u32,
     first_byte: Option<Nanos>,
+    /// First event that was not reasoning.
+    first_output: Option<Nanos>,
     /// Arrival of every event with generated text.
     events: Stamps,
     chars: u64,
@@ -48,6 +50,7 @@ impl Recorder {
             sent: None,
             again: 0,
             first_byte: None,
+            first_output: None,
             events: Stamps::default(),
             chars: 0,
             output: String::new(),
@@ -75,6 +78,13 @@ impl Recorder {
     /// Whether any byte of an answer has come; after that an attempt is never repeated.
     pub(super) const fn has_answer(&self) -> bool {
         self.first_byte.is_some()
+    }
+
+    fn token(&mut self, at: Nanos, text: &str) {
+        self.first_byte.get_or_insert(at);
+        self.events.push(at);
+        self.counters.streamed();
+        self.keep(text);
     }
 
     fn keep(&mut self, text: &str) {
@@ -119,6 +129,7 @@ impl Recorder {
             sent_ns: sent,
             first_byte_ns: self.first_byte,
             first_token_ns: self.events.first(),
+            first_output_token_ns: self.first_output,
             last_token_ns: self.events.last(),
             end_ns: end,
             event_offsets_ns: self.events.after(sent),
@@ -144,13 +155,10 @@ impl Sink for Recorder {
                 self.first_byte.get_or_insert(at);
             }
             StreamEvent::Empty => {}
-            StreamEvent::Content(text)
-            | StreamEvent::Reasoning(text)
-            | StreamEvent::ToolCall(text) => {
-                self.first_byte.get_or_insert(at);
-                self.events.push(at);
-                self.counters.streamed();
-                self.keep(text);
+            StreamEvent::Reasoning(text) => self.token(at, text),
+            StreamEvent::Content(text) | StreamEvent::ToolCall(text) => {
+                self.first_output.get_or_insert(at);
+                self.token(at, text);
                 if matches!(event, StreamEvent::Content(_)) {
                     self.say(text);
                 }
@@ -212,6 +220,22 @@ mod tests {
         assert_eq!(record.output_chars, 5);
         assert!(!record.is_ok());
         assert_eq!(record.tokens, TokenCounts::MISSING);
+    }
+
+    #[test]
+    fn the_first_output_token_is_the_first_that_is_not_reasoning() {
+        let mut recorder = Recorder::new(false, Arc::default());
+        recorder.event(Nanos(10), StreamEvent::Sent);
+        recorder.event(Nanos(20), StreamEvent::Reasoning("hm"));
+        recorder.event(Nanos(30), StreamEvent::Content("yes"));
+        recorder.event(Nanos(40), StreamEvent::Content("!"));
+        let done =
+            Completion { tokens: TokenCounts::MISSING, finish_reason: None, server_timings: None };
+        let record = recorder.finish(identity(), 0, Ok(done));
+        assert_eq!(
+            (record.first_token_ns, record.first_output_token_ns),
+            (Some(Nanos(20)), Some(Nanos(30)))
+        );
     }
 
     #[test]

@@ -384,6 +384,7 @@ impl Served {
             sent_ns: sent,
             first_byte_ns: stamps.first().copied(),
             first_token_ns: stamps.first().copied(),
+            first_output_token_ns: stamps.first().copied(),
             last_token_ns: stamps.last().copied(),
             end_ns: moment(begin, self.end),
             event_offsets_ns: stamps.iter().map(|stamp| stamp.0 - sent.0).collect(),

@@ -406,9 +406,78 @@ fn a_load_sensor_is_observed_and_gives_no_energy() {
 }
 
 #[test]
+fn good_requests_are_those_within_their_objectives_and_the_others_cost() {
+    let mut records = runs::run();
+    // TTFT 0.2, 0.3 and 0.5 s; the last is late.
+    records.manifest.config["metrics"]["slo"] = serde_json::json!({"ttft_ms": 400, "e2e_ms": null});
+    let findings = analyse(&records);
+    let joules = findings.energy.measured.account.gross.value.unwrap();
+    let goodput = findings.goodput.as_ref().unwrap();
+    assert_eq!((goodput.objectives.len(), goodput.objectives[0].missed), (1, 1));
+    near(&goodput.good_requests, 2.0, 0.0);
+    near(&goodput.good_request_fraction, 2.0 / 3.0, 1e-12);
+    near(&goodput.requests_per_second, 2.0 / WINDOW, 1e-9);
+    near(&goodput.joules_per_good_request, joules / 2.0, 1e-9);
+    near(&goodput.joules_per_good_output_token, joules / 42.0, 1e-9);
+    near(&goodput.good_requests_per_joule, 2.0 / joules, 1e-12);
+    // The late one took 5 s of a machine that draws 100 W while one is in flight.
+    near(&goodput.wasted, GPU_BUSY * 5.0, 25.0);
+    near(&goodput.wasted_unanswered, 0.0, 0.0);
+    assert_eq!(goodput.wasted.source, Some(Source::Modelled));
+    assert_eq!(goodput.joules_per_good_request.source, Some(Source::Measured));
+    assert!(goodput.joules_per_good_request.uncertainty.is_some());
+    records.requests[1] = runs::failed(1, runs::REQUESTS[1], FailureClass::Reset);
+    let failed = analyse(&records).goodput.unwrap();
+    near(&failed.good_request_fraction, 1.0 / 3.0, 1e-12);
+    assert_eq!(failed.objectives[0].missed, 1);
+}
+
+#[test]
+fn without_objectives_every_success_is_good() {
+    let findings = analyse(&runs::run());
+    let goodput = findings.goodput.unwrap();
+    assert!(goodput.objectives.is_empty());
+    near(&goodput.good_request_fraction, 1.0, 0.0);
+    near(&goodput.wasted, 0.0, 0.0);
+    assert_eq!(goodput.joules_per_good_request, findings.efficiency.joules_per_request);
+}
+
+#[test]
+fn peak_power_is_known_over_what_the_sensor_resolves() {
+    let findings = analyse(&runs::run());
+    let [short, long] = &findings.efficiency.peak_power[..] else { panic!("two lengths") };
+    assert_eq!((short.windows, long.windows), (100, 10));
+    near(&long.p99, GPU_BUSY, 3.0);
+    near(&long.max, GPU_BUSY, 3.0);
+    assert!(long.p99.note.as_ref().unwrap().contains("10 windows"));
+    assert!(short.p99.value.is_some() || short.p99.reason.is_some());
+    near(
+        &findings.efficiency.energy_delay_product,
+        10.0 / 3.0 * findings.efficiency.joules_per_request.value.unwrap(),
+        1e-6,
+    );
+}
+
+#[test]
+fn every_definition_names_a_figure_of_the_report_with_its_unit() {
+    use ai_energy_benchmarks::analysis::definitions::ENTRIES;
+    let mut records = runs::run();
+    records.manifest.config["metrics"]["slo"] = serde_json::json!({"ttft_ms": 400});
+    let report = serde_json::to_value(analyse(&records)).unwrap();
+    for entry in ENTRIES {
+        let pointer = format!("/{}", entry.path.replace('.', "/"));
+        let figure = report.pointer(&pointer).unwrap_or_else(|| panic!("{pointer} is missing"));
+        if let Some(unit) = figure.get("unit") {
+            assert_eq!(unit, entry.unit, "{}", entry.path);
+        }
+        assert_eq!(report["definitions"][entry.path]["definition"], entry.definition);
+    }
+}
+
+#[test]
 fn counts_add_up_whatever_happened() {
     use proptest::prelude::*;
-    proptest!(|(fates in proptest::collection::vec(0_u8..3, 0..12), planned in 0_u64..15)| {
+    proptest!(|(fates in proptest::collection::vec(0_u8..5, 0..12), planned in 0_u64..15)| {
         let mut records: RunRecords = runs::run();
         records.manifest.planned_requests = planned;
         records.requests = fates.iter().zip(0..).map(|(fate, index)| {
@@ -416,12 +485,17 @@ fn counts_add_up_whatever_happened() {
             match fate {
                 0 => runs::request(index, span),
                 1 => runs::failed(index, span, FailureClass::Connect),
+                2 => runs::failed(index, span, FailureClass::Cancelled),
+                3 => runs::failed(index, span, FailureClass::InFlight),
                 _ => runs::failed(index, span, FailureClass::Reset),
             }
         }).collect();
         let counts = analyse(&records).counts;
-        prop_assert_eq!(counts.sent, counts.succeeded + counts.failed);
+        prop_assert_eq!(counts.sent, counts.succeeded + counts.unanswered());
         prop_assert_eq!(counts.failed, counts.failed_by_class.values().sum::<u64>());
+        let of = |fate: u8| fates.iter().filter(|one| **one == fate).count() as u64;
+        prop_assert_eq!((counts.succeeded, counts.cancelled, counts.in_flight_at_end), (of(0), of(2), of(3)));
+        prop_assert_eq!(counts.failed, of(1) + of(4));
         prop_assert_eq!(counts.not_sent, planned.saturating_sub(counts.sent));
     });
 }

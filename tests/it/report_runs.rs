@@ -82,6 +82,7 @@ pub(crate) fn request(index: u64, (from, to): (u64, u64)) -> RequestRecord {
         sent_ns: at(from),
         first_byte_ns: Some(Nanos(at(from).0 + tenth)),
         first_token_ns: Some(Nanos(at(from).0 + tenth)),
+        first_output_token_ns: Some(Nanos(at(from).0 + tenth)),
         last_token_ns: Some(at(to)),
         end_ns: at(to),
         event_offsets_ns: offsets,
@@ -104,6 +105,7 @@ pub(crate) fn request(index: u64, (from, to): (u64, u64)) -> RequestRecord {
 pub(crate) fn failed(index: u64, span: (u64, u64), class: FailureClass) -> RequestRecord {
     RequestRecord {
         first_token_ns: None,
+        first_output_token_ns: None,
         last_token_ns: None,
         event_offsets_ns: Vec::new(),
         tokens: TokenCounts::MISSING,

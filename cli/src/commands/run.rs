@@ -354,7 +354,7 @@ fn outcome(end: &RunEnd, findings: &Findings, reported: bool) -> (End, Exit) {
         Some(
             StopReason::ConsecutiveFailures | StopReason::RecordsFailed | StopReason::CommandFailed,
         ) => (End::WithFailures, Exit::WithFailures),
-        None if counts.failed > 0 || !reported || end.isolation.is_some() => {
+        None if counts.unanswered() > 0 || !reported || end.isolation.is_some() => {
             (End::WithFailures, Exit::WithFailures)
         }
         None => (End::Ok, Exit::Ok),
