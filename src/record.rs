@@ -360,6 +360,28 @@ impl TokenCounts {
     };
 }
 
+/// What a request was to cost in tokens.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct AskedTokens {
+    /// Tokens of the prompt as the server should count it, template and special tokens included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<u64>,
+    /// Tokens of the answer, where its length is the prompt's own or is fixed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<u64>,
+    /// Whether exactly so many were asked for (`min_tokens` and `ignore_eos`), not at most.
+    pub output_fixed: bool,
+}
+
+impl AskedTokens {
+    /// Nothing is known before.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// How a request ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "status", rename_all = "snake_case")]
@@ -421,6 +443,9 @@ pub struct RequestRecord {
     pub event_offsets_ns: Vec<u64>,
     /// Token counts.
     pub tokens: TokenCounts,
+    /// What was asked for in tokens, where that is known before.
+    #[serde(default, skip_serializing_if = "AskedTokens::is_nothing")]
+    pub asked: AskedTokens,
     /// Characters of generated text.
     pub output_chars: u64,
     /// The generated text, where the config asks for it.

@@ -12,6 +12,7 @@ use super::findings::{
 use super::protocol::ProtocolFindings;
 use super::repetition::Repetition;
 use super::window::MAX_MISSED_PERIODS;
+use super::workload::{self, WorkloadFindings};
 
 /// Counter and integrated power may differ by this share.
 const CROSS_CHECK_LIMIT: f64 = 0.05;
@@ -38,6 +39,8 @@ pub struct Seen<'a> {
     pub efficiency: &'a Efficiency,
     /// Repetitions, steady state, warm-up.
     pub protocol: &'a ProtocolFindings,
+    /// Lengths and cache hits.
+    pub workload: Option<&'a WorkloadFindings>,
     /// The client's own cost and lateness.
     pub client: Option<&'a ClientFindings>,
     /// The repetitions with their requests.
@@ -133,6 +136,9 @@ fn about_the_run(seen: &Seen<'_>) -> Vec<Warning> {
     if counts.succeeded > 0 && seen.tokens.completion.value.is_none() {
         let reason = seen.tokens.completion.reason.clone().unwrap_or_default();
         found.push(Warning::new("tokens_missing", format!("No figures by token: {reason}.")));
+    }
+    if let Some(workload) = seen.workload {
+        found.extend(workload::cautions(workload, seen.records));
     }
     for (file, count) in &seen.records.torn_lines {
         found.push(Warning::new(

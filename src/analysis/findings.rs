@@ -25,6 +25,7 @@ use super::protocol::ProtocolFindings;
 use super::reference::ReferenceFindings;
 use super::scope::CpuShare;
 use super::stats::Summary;
+use super::workload::WorkloadFindings;
 
 /// Version of the report's format; raised when a field changes its meaning or goes away.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -630,6 +631,9 @@ pub struct Findings {
     /// Conversations turn by turn; null where prompts were not gone through so.
     #[serde(default)]
     pub conversations: Option<ConversationFindings>,
+    /// Lengths asked for and delivered, and hits of the server's prefix cache; null where nothing was told of them.
+    #[serde(default)]
+    pub workload: Option<WorkloadFindings>,
     /// What driving the load cost, and whether it disturbed the figures; null in reports of earlier versions.
     #[serde(default)]
     pub client: Option<ClientFindings>,

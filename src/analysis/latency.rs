@@ -124,7 +124,7 @@ pub fn summarise(requests: &[&RequestRecord]) -> Latency {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{Outcome, Phase, TokenCounts, TokenSource};
+    use crate::record::{AskedTokens, Outcome, Phase, TokenCounts, TokenSource};
 
     fn request(tokens: Option<u64>, offsets: &[u64]) -> RequestRecord {
         let sent = 1_000_000_000;
@@ -149,6 +149,7 @@ mod tests {
                 source: TokenSource::Usage,
                 ..TokenCounts::MISSING
             },
+            asked: AskedTokens::default(),
             output_chars: 0,
             output: None,
             retries: 0,

@@ -38,6 +38,7 @@ pub mod stats;
 pub mod steady;
 pub mod student;
 pub mod window;
+pub mod workload;
 
 use std::collections::BTreeMap;
 
@@ -119,7 +120,9 @@ pub fn analyse(records: &RunRecords) -> Findings {
     let headline = efficiency::headline_parts(&energy);
     let protocol = protocol::findings(&metering, &headline, &repetitions);
     let driving = client::findings(records, &measured, &tokens);
+    let workload = workload::findings(&succeeded);
     let warnings = caution::warnings(&caution::Seen {
+        workload: workload.as_ref(),
         records,
         metering: &metering,
         run: &run,
@@ -153,6 +156,7 @@ pub fn analyse(records: &RunRecords) -> Findings {
         cpu_share: metering.cpu_share(),
         client: driving,
         conversations: conversation::findings(records, &measured),
+        workload,
         meter_cost: Some(metering.own_cost(manifest.host.cpu_count)),
         definitions: definitions::all(),
         config: manifest.config.clone(),

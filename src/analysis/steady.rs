@@ -154,7 +154,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::record::{Outcome, Phase, TokenCounts, TokenSource};
+    use crate::record::{AskedTokens, Outcome, Phase, TokenCounts, TokenSource};
 
     /// A request from `sent` to `end` ns with ten tokens, one event each, evenly over its time.
     fn request(sent: u64, end: u64) -> RequestRecord {
@@ -182,6 +182,7 @@ mod tests {
                 reasoning: None,
                 source: TokenSource::Usage,
             },
+            asked: AskedTokens::default(),
             output_chars: 0,
             output: None,
             retries: 0,

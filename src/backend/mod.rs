@@ -165,6 +165,23 @@ pub trait Backend: Send + Sync {
         false
     }
 
+    /// Tokens of a text by itself, nothing added. `None` where the backend does not count; asked after [`Backend::check`].
+    fn count_text<'a>(
+        &'a self,
+        _text: &'a str,
+    ) -> BoxFuture<'a, Result<Option<u64>, BackendError>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    /// Tokens of a request with this prompt, chat template and special tokens included. `None` where the backend does not
+    /// count.
+    fn count_request<'a>(
+        &'a self,
+        _prompt: &'a Prompt,
+    ) -> BoxFuture<'a, Result<Option<u64>, BackendError>> {
+        Box::pin(async { Ok(None) })
+    }
+
     /// Answers one request. Several may be in flight.
     fn generate<'a>(
         &'a self,

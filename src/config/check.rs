@@ -127,6 +127,7 @@ impl Found {
         }
         self.generate(&scenario.generate_kwargs);
         self.0.0.extend(super::check_load::check(scenario).0);
+        self.0.0.extend(super::check_workload::check(scenario).0);
         self.repetitions(scenario.repetitions);
         self.warmup(scenario);
         for (key, time) in
@@ -198,7 +199,7 @@ impl Found {
         }
     }
 
-    /// Generated prompts: how long, how many, and whether the backend takes token ids.
+    /// Random token ids: how many, and whether the backend takes them.
     fn random(&mut self, config: &BenchmarkConfig) {
         let scenario = &config.scenario;
         if !scenario.is_random() {
@@ -210,17 +211,6 @@ impl Found {
                 "scenario.input_shapes.sequence_length",
                 "is missing",
                 format!("{RANDOM_TOKENS} needs it: tokens a prompt, for example 64"),
-            );
-        }
-        let bounded = scenario.iterations.is_some()
-            || scenario.requests.is_some()
-            || scenario.duration_s.is_some()
-            || matches!(scenario.load, LoadConfig::Stages { .. });
-        if !bounded && scenario.num_samples.is_none_or(|count| count == -1) {
-            self.say(
-                "scenario.num_samples",
-                "there is no end of generated prompts",
-                "say how many, or set scenario.requests, scenario.iterations or scenario.duration_s",
             );
         }
         let chat = match &config.backend {

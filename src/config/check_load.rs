@@ -150,7 +150,7 @@ impl Found {
         }
         let timed = scenario.requests.is_none() && scenario.duration_s.is_some();
         let rounds = scenario.iterations.is_some();
-        if timed || rounds || scenario.is_random() && scenario.requests.is_none() {
+        if timed || rounds || scenario.is_generated() && scenario.requests.is_none() {
             self.limited("scenario.load.max_concurrency", &scenario.load);
         }
     }

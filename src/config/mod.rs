@@ -4,6 +4,7 @@ pub mod aienergyscore;
 mod check;
 mod check_conversation;
 mod check_load;
+mod check_workload;
 pub mod codecarbon;
 pub mod component;
 mod compose;

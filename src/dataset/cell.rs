@@ -38,14 +38,28 @@ impl From<Value> for Cell {
 }
 
 /// A message of a conversation, or what was found instead. Keys beyond `role` and `content` do not reach
-/// the model and are left out.
+/// the model and are left out. ShareGPT and sets made like it call them `from` and `value`.
 fn message(item: Value) -> Result<ChatMessage, String> {
     let Value::Object(mut fields) = item else {
         return Err("something other than {role, content} objects".to_owned());
     };
+    if !fields.contains_key("role") && fields.contains_key("from") {
+        let from = text_field(&mut fields, "from")?;
+        let content = text_field(&mut fields, "value")?;
+        return Ok(ChatMessage { role: role_of(from), content });
+    }
     let role = text_field(&mut fields, "role")?;
     let content = text_field(&mut fields, "content")?;
     Ok(ChatMessage { role, content })
+}
+
+/// Who speaks in ShareGPT's words, in those of the chat API; others stay as they are.
+fn role_of(from: String) -> String {
+    match from.as_str() {
+        "human" => "user".to_owned(),
+        "gpt" | "chatgpt" | "bing" | "bard" | "model" => "assistant".to_owned(),
+        _ => from,
+    }
 }
 
 fn text_field(fields: &mut serde_json::Map<String, Value>, key: &str) -> Result<String, String> {
@@ -72,6 +86,17 @@ mod tests {
     }
 
     #[test]
+    fn sharegpt_names_speakers_in_its_own_words() {
+        let cell = Cell::from(json!([{"from": "system", "value": "Be brief."},
+                                     {"from": "human", "value": "Hi", "markdown": null},
+                                     {"from": "gpt", "value": "Hello"}]));
+        let Cell::Chat(messages) = cell else { panic!("{cell:?}") };
+        let roles: Vec<&str> = messages.iter().map(|message| message.role.as_str()).collect();
+        assert_eq!(roles, ["system", "user", "assistant"]);
+        assert_eq!(messages[1].content, "Hi");
+    }
+
+    #[test]
     fn what_is_no_prompt_says_what_it_is() {
         let other = |value: Value| match Cell::from(value) {
             Cell::Other(found) => found,
@@ -84,8 +109,12 @@ mod tests {
             "a list that holds a message whose `content` is not text"
         );
         assert_eq!(
-            other(json!([{"from": "human", "value": "x"}])),
+            other(json!([{"by": "human", "value": "x"}])),
             "a list that holds a message without `role`"
+        );
+        assert_eq!(
+            other(json!([{"from": "human", "text": "x"}])),
+            "a list that holds a message without `value`"
         );
         assert_eq!(
             other(json!(["a"])),

@@ -2,7 +2,7 @@
 //!
 //! `scenario.dataset_name` is resolved in this order:
 //!
-//! 1. a [`Generator`] (`random_tokens`): prompts made as they are sent;
+//! 1. a [`Generator`] (`random_tokens`, `synthetic`): prompts made as they are sent;
 //! 2. `builtin`: a small set written for this project;
 //! 3. an existing file, read by its extension;
 //! 4. an existing folder, laid out as dataset repositories are;
@@ -14,22 +14,27 @@ mod builtin;
 mod cell;
 mod csv;
 mod digest;
+mod draw;
 pub mod hub;
 mod json;
 mod jsonl;
 mod layout;
+mod lengths;
 mod lines;
 mod pick;
 mod problem;
 mod random_tokens;
 mod source;
+mod synthetic;
 mod text;
 mod vocabulary;
+pub mod words;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::config::component::scenario::ScenarioConfig;
 use crate::prompt::Prompt;
@@ -50,6 +55,18 @@ pub struct Sample {
     pub id: String,
     /// The prompt.
     pub prompt: Prompt,
+    /// Tokens that the server should count for it, chat template and special tokens included, where that is known.
+    pub input_tokens: Option<u64>,
+    /// Tokens of its answer, in place of `generate_kwargs.max_new_tokens`.
+    pub output_tokens: Option<u32>,
+}
+
+impl Sample {
+    /// A prompt of which no lengths are known.
+    #[must_use]
+    pub const fn new(id: String, prompt: Prompt) -> Self {
+        Self { id, prompt, input_tokens: None, output_tokens: None }
+    }
 }
 
 /// What [`load`] found.
@@ -80,8 +97,23 @@ pub trait Generate: Send + Sync {
     /// How they are made, in words.
     fn origin(&self) -> String;
 
-    /// The vocabulary that they are drawn from.
-    fn vocabulary(&self) -> &Vocabulary;
+    /// What the reader of the figures should know of them.
+    fn warning(&self) -> Option<Warning>;
+}
+
+/// What prompts are made of.
+#[derive(Debug, Clone)]
+pub struct Stock {
+    /// Token ids to draw from.
+    pub vocabulary: Vocabulary,
+    /// Words of one token each; known only when the backend is ready, and only to generators that need them.
+    pub words: Option<Arc<words::Words>>,
+}
+
+impl Default for Stock {
+    fn default() -> Self {
+        Self { vocabulary: Vocabulary::assumed(), words: None }
+    }
 }
 
 /// A dataset that is made, by name.
@@ -91,14 +123,16 @@ pub struct Generator {
     pub name: &'static str,
     /// One line for help texts.
     pub summary: &'static str,
-    /// Opens it for a scenario that `config::check` let pass.
-    pub open: fn(&ScenarioConfig, Vocabulary) -> Box<dyn Generate>,
+    /// Whether it needs words that the model's tokenizer takes for one token each.
+    pub needs_words: bool,
+    /// Opens it for a scenario that `config::check` let pass. Without the words that it needs it only tells what it is.
+    pub open: fn(&ScenarioConfig, &Stock) -> Box<dyn Generate>,
 }
 
 /// The generators of this crate.
 #[must_use]
 pub fn generators() -> Vec<Generator> {
-    vec![random_tokens::GENERATOR]
+    vec![random_tokens::GENERATOR, synthetic::GENERATOR]
 }
 
 /// Where a run's prompts come from.

@@ -93,7 +93,7 @@ impl<'a> Picker<'a> {
             None => self.empty += 1,
             Some(prompt) => {
                 self.answered += u64::from(ends_with_answer(&prompt));
-                self.samples.push(Sample { id: format!("{file}:{}", row.number), prompt });
+                self.samples.push(Sample::new(format!("{file}:{}", row.number), prompt));
             }
         }
         Ok(if self.is_full() { Flow::Count } else { Flow::Keep })

@@ -3,19 +3,20 @@
 //! A prompt depends on the seed, the stream and its position only, so two runs send the same prompts. Warm-up
 //! draws from another stream than the measurement: a server that caches prompts must not know the measured ones.
 
-use rand::{Rng, SeedableRng};
-use rand_xoshiro::Xoshiro256PlusPlus;
+use rand::Rng;
 
 use super::vocabulary::Vocabulary;
-use super::{Generate, Generator, Sample, Stream};
+use super::{Generate, Generator, Sample, Stock, Stream, draw};
 use crate::config::component::scenario::{RANDOM_TOKENS, ScenarioConfig};
 use crate::prompt::Prompt;
+use crate::record::Warning;
 
 /// The line in the registry.
 pub(super) const GENERATOR: Generator = Generator {
     name: RANDOM_TOKENS,
     summary: "random token ids: scenario.input_shapes.sequence_length each, of the model's vocabulary",
-    open: |scenario, vocabulary| Box::new(RandomTokens::new(scenario, vocabulary)),
+    needs_words: false,
+    open: |scenario, stock| Box::new(RandomTokens::new(scenario, stock)),
 };
 
 /// Seed where the config names none.
@@ -32,13 +33,13 @@ struct RandomTokens {
 }
 
 impl RandomTokens {
-    fn new(scenario: &ScenarioConfig, vocabulary: Vocabulary) -> Self {
+    fn new(scenario: &ScenarioConfig, stock: &Stock) -> Self {
         let shapes = scenario.input_shapes.clone().unwrap_or_default();
         Self {
             seed: shapes.seed.unwrap_or(DEFAULT_SEED),
             length: shapes.sequence_length.unwrap_or(1),
             different: scenario.num_samples.and_then(|n| u64::try_from(n).ok()).unwrap_or(0),
-            vocabulary,
+            vocabulary: stock.vocabulary.clone(),
         }
     }
 }
@@ -50,20 +51,15 @@ impl Generate for RandomTokens {
             Stream::Warmup => (0x5741_524d, "warmup-"),
             Stream::Measure => (0, ""),
         };
-        // Neighbouring seeds must not give neighbouring prompts: seeding mixes all 256 bits.
-        let mut seed = [0; 32];
-        for (part, value) in seed.chunks_exact_mut(8).zip([self.seed, number, salt, 1]) {
-            part.copy_from_slice(&value.to_le_bytes());
-        }
-        let mut random = Xoshiro256PlusPlus::from_seed(seed);
-        for _ in 0..SETTLE {
-            random.next_u64();
-        }
+        let mut random = draw::random(self.seed, [number, salt, 1]);
         let bound = u64::from(self.vocabulary.size.max(1));
         // The share of ids that comes up once more often than the others is below 2^-32.
         let id = |word: u64| u32::try_from(word % bound).unwrap_or(0);
         let ids = (0..self.length).map(|_| id(random.next_u64())).collect();
-        Sample { id: format!("{RANDOM_TOKENS}:{word}{}", number + 1), prompt: Prompt::Tokens(ids) }
+        Sample {
+            input_tokens: Some(u64::from(self.length)),
+            ..Sample::new(format!("{RANDOM_TOKENS}:{word}{}", number + 1), Prompt::Tokens(ids))
+        }
     }
 
     fn origin(&self) -> String {
@@ -74,13 +70,10 @@ impl Generate for RandomTokens {
         )
     }
 
-    fn vocabulary(&self) -> &Vocabulary {
-        &self.vocabulary
+    fn warning(&self) -> Option<Warning> {
+        self.vocabulary.warning()
     }
 }
-
-/// Steps after which few set bits in the seed no longer show.
-const SETTLE: u32 = 16;
 
 #[cfg(test)]
 mod tests {
@@ -99,7 +92,8 @@ mod tests {
             }),
             ..ScenarioConfig::default()
         };
-        RandomTokens::new(&scenario, Vocabulary { size, source: "test".into(), assumed: false })
+        let vocabulary = Vocabulary { size, source: "test".into(), assumed: false };
+        RandomTokens::new(&scenario, &Stock { vocabulary, words: None })
     }
 
     fn ids(sample: &Sample) -> &[u32] {

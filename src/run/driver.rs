@@ -13,8 +13,9 @@ use crate::clock;
 use crate::config::component::conversation::Conversations;
 use crate::config::component::scenario::{GenerateKwargs, ScenarioConfig};
 use crate::dataset::{Prompts, Sample, Stream};
+use crate::plan::SHORT_TOKENS;
 use crate::prompt::Prompt;
-use crate::record::{Event, FailureClass, Phase, StopReason};
+use crate::record::{AskedTokens, Event, FailureClass, Phase, StopReason};
 use crate::units::{Nanos, Seconds};
 
 /// The longest wait between attempts.
@@ -61,6 +62,7 @@ pub(super) struct Departure {
 /// What a request asks.
 struct Asked {
     prompt: Prompt,
+    params: Arc<GenerateKwargs>,
     identity: Identity,
     /// The conversation that it is a turn of.
     talk: Option<Box<Talk>>,
@@ -104,11 +106,13 @@ impl Driver {
             }
             _ => &self.params,
         };
-        let Some(mut asked) = self.asked(batch, departure, talk) else { return After::Nothing };
+        let Some(mut asked) = self.asked(batch, departure, talk, params) else {
+            return After::Nothing;
+        };
         let request = GenerateRequest {
             index: departure.index,
             prompt: std::mem::replace(&mut asked.prompt, Prompt::Chat(Vec::new())),
-            params: Arc::clone(params),
+            params: Arc::clone(&asked.params),
             truncate: self.truncate,
         };
         let mut recorder = Recorder::new(self.limits.keep_output, Arc::clone(&self.counters));
@@ -138,7 +142,13 @@ impl Driver {
     }
 
     /// What is asked. `None` where there is no prompt.
-    fn asked(&self, batch: &Batch, departure: Departure, talk: Option<Box<Talk>>) -> Option<Asked> {
+    fn asked(
+        &self,
+        batch: &Batch,
+        departure: Departure,
+        talk: Option<Box<Talk>>,
+        params: &Arc<GenerateKwargs>,
+    ) -> Option<Asked> {
         let (phase, repetition) = (batch.phase, batch.repetition);
         let Departure { index, start, scheduled, released } = departure;
         let talk = match (talk, &self.conversations) {
@@ -149,19 +159,20 @@ impl Driver {
             }
             (None, None) => None,
         };
-        let (talk, prompt, prompt_id, turn) = match talk {
+        let (talk, sample, turn) = match talk {
             Some(mut talk) => {
                 let (id, turn) = (talk.prompt_id(), (talk.start, talk.turn()));
-                let prompt = talk.prompt();
-                (Some(talk), prompt, id, Some(turn))
+                let sample = Sample::new(id, talk.prompt());
+                (Some(talk), sample, Some(turn))
             }
-            None => {
-                let sample = self.prompt(phase, repetition, start)?;
-                (None, sample.prompt, sample.id, None)
-            }
+            None => (None, self.prompt(phase, repetition, start)?, None),
         };
-        let identity = Identity { index, phase, repetition, prompt_id, turn, scheduled, released };
-        Some(Asked { prompt, identity, talk })
+        let params = self.params_of(&sample, params);
+        let asked = asked(&sample, &params);
+        let Sample { id: prompt_id, prompt, .. } = sample;
+        let identity =
+            Identity { index, phase, repetition, prompt_id, turn, scheduled, released, asked };
+        Some(Asked { prompt, params, identity, talk })
     }
 
     /// One request with its retries, up to its deadline; with how many they were.
@@ -199,6 +210,14 @@ impl Driver {
             recorder.restart();
         };
         (retries, result)
+    }
+
+    /// A prompt's own length of the answer comes before that of the config; a short answer stays short.
+    fn params_of(&self, sample: &Sample, params: &Arc<GenerateKwargs>) -> Arc<GenerateKwargs> {
+        let Some(tokens) = sample.output_tokens else { return Arc::clone(params) };
+        let is_short = Arc::ptr_eq(params, &self.short_params);
+        let tokens = if is_short { tokens.min(SHORT_TOKENS) } else { tokens };
+        Arc::new(params.of_length(tokens))
     }
 
     fn prompt(&self, phase: Phase, repetition: Option<u32>, index: u64) -> Option<Sample> {
@@ -239,4 +258,12 @@ impl Driver {
         BackendError::new(FailureClass::Deadline, format!("no complete answer within {limit}"))
             .hint("raise scenario.request_timeout_s, or ask for fewer tokens")
     }
+}
+
+/// What a request asks for in tokens.
+fn asked(sample: &Sample, params: &GenerateKwargs) -> AskedTokens {
+    let output_fixed = params.fixes_length();
+    let output = (output_fixed || sample.output_tokens.is_some())
+        .then_some(u64::from(params.max_new_tokens));
+    AskedTokens { prompt: sample.input_tokens, output, output_fixed }
 }

@@ -27,6 +27,7 @@ mod scope;
 mod stamps;
 mod talk;
 mod ticker;
+mod words;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -115,6 +116,9 @@ pub enum RunError {
     /// Other processes are on the GPUs, and the config forbids it.
     #[error("{}", .0.message)]
     NotIsolated(Problem),
+    /// Prompts as the config asks for them cannot be made.
+    #[error("{}", .0.message)]
+    Prompts(Problem),
     /// The share of the machine that the config asks for cannot be known.
     #[error("{}", .0.message)]
     Scope(Problem),
@@ -140,7 +144,9 @@ impl RunError {
     pub fn problem(&self) -> Problem {
         match self {
             Self::Backend(error) => error.problem("backend"),
-            Self::NotIsolated(problem) | Self::Scope(problem) => problem.clone(),
+            Self::NotIsolated(problem) | Self::Scope(problem) | Self::Prompts(problem) => {
+                problem.clone()
+            }
             Self::Folder { path, .. } => Problem::new(path, self.to_string())
                 .hint("set output_dir to a folder that can be written"),
             Self::Interrupted | Self::System(_) => Problem::new("run", self.to_string()),
@@ -336,7 +342,11 @@ async fn load(prepared: &mut Prepared, control: &Control) -> Result<BackendInfo,
         backend.local_reason = "metrics.server_is_local says so".to_owned();
     }
     prepared.warnings.extend(report.warnings);
-    prepared.settle_prompts(&backend);
+    let words = match control.unless_stopped(words::find(prepared)).await {
+        Ok(found) => found?,
+        Err(Stopped) => return Err(RunError::Interrupted),
+    };
+    prepared.settle_prompts(&backend, words);
     let metrics = &prepared.config.metrics;
     match isolation::look(metrics, &prepared.inventory.devices, &backend, When::Before) {
         Verdict::Fine => {}

@@ -12,7 +12,8 @@ use crate::config::component::metrics::MetricsConfig;
 use crate::config::component::scenario::ScenarioConfig;
 use crate::config::{BenchmarkConfig, Environment, Note};
 use crate::dataset::hub::HubEnv;
-use crate::dataset::{self, Generate, Generator, Prompts, Vocabulary};
+use crate::dataset::words::Words;
+use crate::dataset::{self, Generate, Generator, Prompts, Stock, Vocabulary};
 use crate::error::{Problem, Problems};
 use crate::load::Loads;
 use crate::meter::calibration::{self, Calibrations};
@@ -35,8 +36,8 @@ pub struct Prepared {
     pub loads: Loads,
     /// The prompts.
     pub prompts: Prompts,
-    /// What makes them, where they are made: again when the backend has told its vocabulary.
-    pub generator: Option<Generator>,
+    /// What makes them and of what, where they are made: again when the backend has told what it knows of that.
+    pub generator: Option<(Generator, Stock)>,
     /// Where they came from.
     pub dataset: DatasetInfo,
     /// Who answers.
@@ -163,7 +164,7 @@ fn sensor_period(sensors: &[SensorInfo]) -> Seconds {
 /// The prompts of a config.
 struct Found {
     prompts: Prompts,
-    generator: Option<Generator>,
+    generator: Option<(Generator, Stock)>,
     /// How many there are, or for generated ones, how many are asked for.
     count: u64,
     info: DatasetInfo,
@@ -179,12 +180,13 @@ fn find_prompts(
     let env = hub_env(environment);
     let named = |generator: &&Generator| generator.name == scenario.dataset_name;
     if let Some(generator) = registry.generators.iter().find(named) {
-        let source = (generator.open)(scenario, vocabulary(config, &env));
+        let stock = Stock { vocabulary: vocabulary(config, &env), words: None };
+        let source = (generator.open)(scenario, &stock);
         let count = scenario.num_samples.and_then(|count| u64::try_from(count).ok()).unwrap_or(0);
         return Ok(Found {
             info: generated_info(scenario, source.as_ref()),
             prompts: Prompts::Generated(source),
-            generator: Some(*generator),
+            generator: Some((*generator, stock)),
             count,
             warnings: Vec::new(),
         });
@@ -227,17 +229,25 @@ impl Prepared {
         self.warnings.extend(cautions);
     }
 
-    /// Generated prompts stay within the vocabulary that the backend tells, unless the config states one.
-    pub(super) fn settle_prompts(&mut self, told: &BackendInfo) {
+    /// Whether prompts are made of words that the model's tokenizer takes for one token each.
+    pub(super) fn needs_words(&self) -> bool {
+        self.generator.as_ref().is_some_and(|(generator, _)| generator.needs_words)
+    }
+
+    /// Generated prompts stay within the vocabulary that the backend tells, unless the config states one, and are made of the
+    /// words that were found.
+    pub(super) fn settle_prompts(&mut self, told: &BackendInfo, words: Option<Words>) {
         let scenario = &self.config.scenario;
         let stated =
             scenario.input_shapes.as_ref().is_some_and(|shapes| shapes.vocab_size.is_some());
         let size = told.details.get(VOCABULARY).and_then(serde_json::Value::as_u64);
-        if let (Some(generator), Some(size), false) =
-            (self.generator, size.and_then(|size| u32::try_from(size).ok()), stated)
-        {
-            let vocabulary = Vocabulary::told(size, format!("told by {}", told.kind));
-            self.prompts = Prompts::Generated((generator.open)(scenario, vocabulary));
+        if let Some((generator, mut stock)) = self.generator.take() {
+            if let (Some(size), false) = (size.and_then(|size| u32::try_from(size).ok()), stated) {
+                stock.vocabulary = Vocabulary::told(size, format!("told by {}", told.kind));
+            }
+            stock.words = words.map(Arc::new);
+            self.prompts = Prompts::Generated((generator.open)(scenario, &stock));
+            self.generator = Some((generator, stock));
         }
         if let Prompts::Generated(source) = &self.prompts {
             self.dataset = DatasetInfo {
@@ -245,7 +255,7 @@ impl Prepared {
                 rows: self.plan.measured_requests,
                 ..generated_info(scenario, source.as_ref())
             };
-            self.warnings.extend(source.vocabulary().warning());
+            self.warnings.extend(source.warning());
         }
     }
 }

@@ -6,7 +6,7 @@ use super::progress::Counters;
 use super::stamps::Stamps;
 use crate::backend::{BackendError, Completion, Sink, StreamEvent};
 use crate::clock;
-use crate::record::{FailureClass, Outcome, Phase, RequestRecord, TokenCounts};
+use crate::record::{AskedTokens, FailureClass, Outcome, Phase, RequestRecord, TokenCounts};
 use crate::units::Nanos;
 
 /// Listens to one request.
@@ -40,6 +40,8 @@ pub(super) struct Identity {
     pub scheduled: Nanos,
     /// When the load let it go.
     pub released: Nanos,
+    /// What it asks for in tokens.
+    pub asked: AskedTokens,
 }
 
 impl Recorder {
@@ -134,6 +136,7 @@ impl Recorder {
             end_ns: end,
             event_offsets_ns: self.events.after(sent),
             tokens,
+            asked: identity.asked,
             output_chars: self.chars,
             output: self.keep_output.then_some(self.output),
             retries: retries + self.again,
@@ -200,6 +203,7 @@ mod tests {
             turn: None,
             scheduled: Nanos(5),
             released: Nanos(5),
+            asked: AskedTokens::default(),
         }
     }
 

@@ -48,7 +48,7 @@ pub(super) enum After {
 impl Talk {
     /// A conversation at its first turn. A prompt that is none has one turn.
     pub(super) fn begin(start: u64, sample: Sample, config: &Conversations) -> Self {
-        let Sample { id, prompt } = sample;
+        let Sample { id, prompt, .. } = sample;
         let said = prompt.messages();
         let mut left = turns(prompt, config.turns.most());
         if left.is_empty() {

@@ -8,6 +8,7 @@ use ai_energy_benchmarks::backend::{
     Backend, BackendError, BoxFuture, CheckReport, Completion, GenerateRequest, Sink, StreamEvent,
 };
 use ai_energy_benchmarks::clock;
+use ai_energy_benchmarks::prompt::Prompt;
 use ai_energy_benchmarks::record::{BackendInfo, TokenCounts, TokenSource, Weights};
 
 /// What a request meets.
@@ -38,6 +39,8 @@ pub struct ScriptedBackend {
     pub pids: Vec<u32>,
     /// The vocabulary that the check tells.
     pub vocab_size: Option<u32>,
+    /// Tokens that a request costs beside its words, where the backend counts: each word is a token.
+    pub template_tokens: Option<u64>,
     /// Attempts made, by position.
     pub attempts: Mutex<BTreeMap<u64, usize>>,
     /// Every request that came, in order.
@@ -95,6 +98,19 @@ impl Backend for ScriptedBackend {
         self.loads_here
     }
 
+    fn count_text<'a>(&'a self, text: &'a str) -> BoxFuture<'a, Result<Option<u64>, BackendError>> {
+        let count = self.template_tokens.map(|_| text.split_whitespace().count() as u64);
+        Box::pin(async move { Ok(count) })
+    }
+
+    fn count_request<'a>(
+        &'a self,
+        prompt: &'a Prompt,
+    ) -> BoxFuture<'a, Result<Option<u64>, BackendError>> {
+        let count = self.template_tokens.map(|template| template + words(prompt));
+        Box::pin(async move { Ok(count) })
+    }
+
     fn generate<'a>(
         &'a self,
         request: &'a GenerateRequest,
@@ -118,7 +134,8 @@ impl Backend for ScriptedBackend {
                     return Err(error.clone());
                 }
             }
-            Ok(completion(script.tokens))
+            let counted = self.template_tokens.map(|template| template + words(&request.prompt));
+            Ok(completion(counted.unwrap_or(10), script.tokens))
         })
     }
 }
@@ -130,10 +147,14 @@ async fn pause(time: Duration) {
     }
 }
 
-fn completion(tokens: u64) -> Completion {
+fn words(prompt: &Prompt) -> u64 {
+    prompt.text().split_whitespace().count() as u64
+}
+
+fn completion(prompt: u64, tokens: u64) -> Completion {
     Completion {
         tokens: TokenCounts {
-            prompt: Some(10),
+            prompt: Some(prompt),
             cached_prompt: None,
             completion: Some(tokens),
             reasoning: None,

@@ -7,7 +7,8 @@
 use std::collections::VecDeque;
 
 use ai_energy_benchmarks::record::{
-    FailureClass, Outcome, Phase, RequestRecord, SampleRecord, TokenCounts, TokenSource,
+    AskedTokens, FailureClass, Outcome, Phase, RequestRecord, SampleRecord, TokenCounts,
+    TokenSource,
 };
 use ai_energy_benchmarks::units::Nanos;
 use serde_json::json;
@@ -399,6 +400,7 @@ impl Served {
                     source: TokenSource::Usage,
                 }
             },
+            asked: AskedTokens::default(),
             output_chars: 4 * self.tokens.len() as u64,
             output: None,
             retries: 0,

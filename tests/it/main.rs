@@ -38,3 +38,4 @@ mod report_runs;
 mod report_sensors;
 mod run;
 mod simulated;
+mod workload;

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use ai_energy_benchmarks::clock::Anchor;
 use ai_energy_benchmarks::record::{
-    BackendInfo, CarbonBasis, CarbonFactor, Component, ComponentScope, DatasetInfo, DeviceRef,
-    Event, EventRecord, FactorBoundary, FailureClass, HostInfo, Manifest, Outcome, Phase, Quantity,
-    RECORD_VERSION, RequestRecord, RunRecords, SampleRecord, SensorInfo, Source, TokenCounts,
-    TokenSource, Weights,
+    AskedTokens, BackendInfo, CarbonBasis, CarbonFactor, Component, ComponentScope, DatasetInfo,
+    DeviceRef, Event, EventRecord, FactorBoundary, FailureClass, HostInfo, Manifest, Outcome,
+    Phase, Quantity, RECORD_VERSION, RequestRecord, RunRecords, SampleRecord, SensorInfo, Source,
+    TokenCounts, TokenSource, Weights,
 };
 use ai_energy_benchmarks::units::{GramsPerKwh, Nanos, Seconds};
 use serde_json::json;
@@ -93,6 +93,7 @@ pub(crate) fn request(index: u64, (from, to): (u64, u64)) -> RequestRecord {
             reasoning: None,
             source: TokenSource::Usage,
         },
+        asked: AskedTokens::default(),
         output_chars: 80,
         output: None,
         retries: 0,

@@ -52,19 +52,19 @@ const SGLANG: &str = "SGLang";
 const TGI: &str = "TGI";
 
 /// An answer to a question.
-struct Told {
-    status: u16,
-    headers: HeaderMap,
-    body: Vec<u8>,
+pub(super) struct Told {
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
 }
 
 impl Told {
-    const fn is_ok(&self) -> bool {
+    pub(super) const fn is_ok(&self) -> bool {
         self.status >= 200 && self.status < 300
     }
 
     /// The route does not exist here.
-    const fn is_absent(&self) -> bool {
+    pub(super) const fn is_absent(&self) -> bool {
         matches!(self.status, 404 | 405 | 501)
     }
 
@@ -72,7 +72,7 @@ impl Told {
         self.headers.get(name)?.to_str().ok()
     }
 
-    fn json(&self) -> Value {
+    pub(super) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or(Value::Null)
     }
 }
@@ -154,12 +154,17 @@ pub(super) async fn check(backend: &OpenAi) -> Result<CheckReport, BackendError>
 }
 
 async fn ask(backend: &OpenAi, path: &str) -> Result<Told, BackendError> {
-    let call = Call {
-        method: Method::GET,
-        path: path.to_owned(),
-        accept: "application/json",
-        body: Vec::new(),
-    };
+    exchange(backend, Method::GET, path, Vec::new()).await
+}
+
+/// One question with its answer, whatever its status.
+pub(super) async fn exchange(
+    backend: &OpenAi,
+    method: Method,
+    path: &str,
+    body: Vec<u8>,
+) -> Result<Told, BackendError> {
+    let call = Call { method, path: path.to_owned(), accept: "application/json", body };
     let answer = async {
         let mut reply = backend.client.send(&call, &mut Nobody).await?;
         let body = reply.read_all(LARGEST).await?.bytes;

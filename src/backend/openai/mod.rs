@@ -12,6 +12,7 @@ mod auth;
 mod body;
 mod check;
 mod chunk;
+mod count;
 mod endpoint;
 mod failure;
 mod http;
@@ -39,6 +40,7 @@ use super::{
 };
 use crate::config::component::backend::{BackendConfig, VllmConfig};
 use crate::error::{Problem, Problems};
+use crate::prompt::Prompt;
 use crate::record::FailureClass;
 use crate::units::Seconds;
 
@@ -165,6 +167,17 @@ impl OpenAi {
 impl Backend for OpenAi {
     fn check(&self) -> BoxFuture<'_, Result<CheckReport, BackendError>> {
         Box::pin(async { check::check(self).await.map_err(|error| self.scrubbed(error)) })
+    }
+
+    fn count_text<'a>(&'a self, text: &'a str) -> BoxFuture<'a, Result<Option<u64>, BackendError>> {
+        Box::pin(async { count::text(self, text).await.map_err(|error| self.scrubbed(error)) })
+    }
+
+    fn count_request<'a>(
+        &'a self,
+        prompt: &'a Prompt,
+    ) -> BoxFuture<'a, Result<Option<u64>, BackendError>> {
+        Box::pin(async { count::request(self, prompt).await.map_err(|error| self.scrubbed(error)) })
     }
 
     fn generate<'a>(

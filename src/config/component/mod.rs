@@ -11,6 +11,7 @@ pub mod reference;
 pub mod reporter;
 pub mod scenario;
 pub mod slo;
+pub mod workload;
 
 mod scalars;
 

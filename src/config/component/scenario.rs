@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::conversation::Conversations;
 use super::load::LoadConfig;
 use super::protocol::{Repetitions, SteadyLimits, Until, WarmupMode};
+use super::workload::{SYNTHETIC, SyntheticConfig};
 use super::{BoolOrText, TextList};
 
 /// The dataset of generated prompts.
@@ -18,8 +19,8 @@ pub const RANDOM_TOKENS: &str = "random_tokens";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ScenarioConfig {
-    /// `builtin`, a file (`.jsonl .json .csv .parquet .txt`), a folder, a HuggingFace dataset id, or `random_tokens`
-    /// (see `input_shapes`).
+    /// `builtin`, a file (`.jsonl .json .csv .parquet .txt`), a folder, a HuggingFace dataset id, `synthetic` (see
+    /// `synthetic`), or `random_tokens` (see `input_shapes`).
     pub dataset_name: String,
     /// Configuration (subset) of a HuggingFace dataset.
     pub dataset_config: Option<String>,
@@ -39,6 +40,8 @@ pub struct ScenarioConfig {
     pub reasoning_params: Option<BTreeMap<String, Value>>,
     /// Shapes of inputs: how many side by side, and how long generated ones are.
     pub input_shapes: Option<InputShapes>,
+    /// Prompts made to an exact number of tokens, for `dataset_name: synthetic`.
+    pub synthetic: Option<SyntheticConfig>,
     /// How the answer is generated.
     pub generate_kwargs: GenerateKwargs,
     /// When requests leave.
@@ -113,6 +116,7 @@ impl Default for ScenarioConfig {
             reasoning: BoolOrText::Bool(false),
             reasoning_params: None,
             input_shapes: None,
+            synthetic: None,
             generate_kwargs: GenerateKwargs::default(),
             load: LoadConfig::default(),
             conversations: None,
@@ -157,10 +161,22 @@ pub struct InputShapes {
 }
 
 impl ScenarioConfig {
-    /// Whether prompts are generated.
+    /// Whether prompts are random token ids.
     #[must_use]
     pub fn is_random(&self) -> bool {
         self.dataset_name == RANDOM_TOKENS
+    }
+
+    /// Whether prompts are made of words.
+    #[must_use]
+    pub fn is_synthetic(&self) -> bool {
+        self.dataset_name == SYNTHETIC
+    }
+
+    /// Whether prompts are made as they are sent, without end.
+    #[must_use]
+    pub fn is_generated(&self) -> bool {
+        self.is_random() || self.is_synthetic()
     }
 
     /// How often the measurement is repeated, by `repetitions` or `until`.
@@ -198,6 +214,25 @@ pub struct GenerateKwargs {
     pub ignore_eos: Option<bool>,
     /// Texts at which the answer ends.
     pub stop: Option<TextList>,
+}
+
+impl GenerateKwargs {
+    /// The same for an answer of so many tokens: exactly so many, unless `ignore_eos` is set to `false`; then at most.
+    #[must_use]
+    pub fn of_length(&self, tokens: u32) -> Self {
+        let least = match self.ignore_eos {
+            Some(false) => self.min_new_tokens.map(|least| least.min(tokens)),
+            _ => Some(tokens),
+        };
+        Self { max_new_tokens: tokens, min_new_tokens: least, ..self.clone() }
+    }
+
+    /// Whether the answer is to have `max_new_tokens` exactly.
+    #[must_use]
+    pub fn fixes_length(&self) -> bool {
+        self.ignore_eos != Some(false)
+            && (self.min_new_tokens == Some(self.max_new_tokens) || self.ignore_eos == Some(true))
+    }
 }
 
 impl Default for GenerateKwargs {
