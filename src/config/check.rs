@@ -478,7 +478,7 @@ mod tests {
         config.scenario.dataset_name = RANDOM_TOKENS.to_owned();
         assert_eq!(
             places(&config),
-            ["scenario.input_shapes.sequence_length", "scenario.num_samples", "backend.api"]
+            ["scenario.num_samples", "scenario.input_shapes.sequence_length", "backend.api"]
         );
         config.scenario.input_shapes = Some(InputShapes {
             batch_size: Some(4),

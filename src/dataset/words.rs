@@ -90,8 +90,9 @@ impl Words {
     /// # Errors
     /// When nobody counts, or when there are too few such words.
     pub async fn find(counter: &dyn CountTokens) -> Result<Self, WordsError> {
-        let mut words = single(counter).await?;
-        leave_out_joiners(counter, &mut words).await?;
+        let lead = lead(counter).await?;
+        let mut words = single(counter, lead).await?;
+        leave_out_joiners(counter, lead, &mut words).await?;
         let (words, beginnings, overhead) = beginnings(counter, words).await?;
         Ok(Self { words, beginnings, overhead })
     }
@@ -140,15 +141,27 @@ async fn count(counter: &dyn CountTokens, words: &[&str]) -> Result<usize, Words
     Ok(usize::try_from(tokens).unwrap_or(usize::MAX))
 }
 
+/// The word that stands in front when others are counted: alone and before itself it is one token. Behind it a word has its
+/// space, as in a text.
+async fn lead(counter: &dyn CountTokens) -> Result<&'static str, WordsError> {
+    for word in CANDIDATES.split_whitespace() {
+        if count(counter, &[word]).await? == 1 && count(counter, &[word, word]).await? == 2 {
+            return Ok(word);
+        }
+    }
+    Err(WordsError::Few { found: 0 })
+}
+
 /// The candidates that are one token each: groups of them, cut in half where the count is off.
-async fn single(counter: &dyn CountTokens) -> Result<Vec<&'static str>, WordsError> {
+async fn single(
+    counter: &dyn CountTokens,
+    lead: &'static str,
+) -> Result<Vec<&'static str>, WordsError> {
     let candidates: Vec<&'static str> = CANDIDATES.split_whitespace().collect();
     let mut pending: Vec<&[&str]> = candidates.chunks(GROUP).rev().collect();
     let mut words = Vec::with_capacity(candidates.len());
     while let Some(group) = pending.pop() {
-        // Behind a word that is there already, as in a text: alone, a word lacks its space.
-        let before: &[&str] = words.last().map_or(&[], std::slice::from_ref);
-        let both: Vec<&str> = before.iter().chain(group).copied().collect();
+        let both: Vec<&str> = std::iter::once(lead).chain(group.iter().copied()).collect();
         if count(counter, &both).await? == both.len() {
             words.extend(group);
         } else if group.len() > 1 {
@@ -163,6 +176,7 @@ async fn single(counter: &dyn CountTokens) -> Result<Vec<&'static str>, WordsErr
 /// Counts long random texts, and leaves out the word at which a count goes wrong.
 async fn leave_out_joiners(
     counter: &dyn CountTokens,
+    lead: &'static str,
     words: &mut Vec<&'static str>,
 ) -> Result<(), WordsError> {
     let mut left_out = 0;
@@ -172,8 +186,8 @@ async fn leave_out_joiners(
                 return Err(WordsError::Few { found: words.len() });
             }
             let mut random = draw::random(0, [trial, TRIAL, 0]);
-            let text: Vec<&str> =
-                (0..TRIAL_WORDS).map(|_| words[random.random_range(0..words.len())]).collect();
+            let drawn = (0..TRIAL_WORDS).map(|_| words[random.random_range(0..words.len())]);
+            let text: Vec<&str> = std::iter::once(lead).chain(drawn).collect();
             if count(counter, &text).await? == text.len() {
                 break;
             }
