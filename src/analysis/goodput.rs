@@ -316,7 +316,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::record::{FailureClass, Outcome, Phase, TokenCounts, TokenSource};
+    use crate::record::{AskedTokens, FailureClass, Outcome, Phase, TokenCounts, TokenSource};
     use crate::units::Nanos;
 
     fn request(ttft_ms: u64, e2e_ms: u64, tokens: Option<u64>) -> RequestRecord {
@@ -342,6 +342,7 @@ mod tests {
                 source: TokenSource::Usage,
                 ..TokenCounts::MISSING
             },
+            asked: AskedTokens::default(),
             output_chars: 0,
             output: None,
             retries: 0,
