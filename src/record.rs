@@ -133,6 +133,12 @@ pub enum Quantity {
     Processes,
     /// Processor seconds used so far; only differences mean anything.
     CpuTime,
+    /// Requests that a server has in work or waiting.
+    RequestCount,
+    /// Tokens that a server has counted so far; only differences mean anything.
+    TokenCounter,
+    /// Share of a server's cache in use, 0 to 1.
+    CacheShare,
 }
 
 impl Quantity {
@@ -150,6 +156,9 @@ impl Quantity {
             Self::ThrottleReasons => "bits",
             Self::Processes => "1",
             Self::CpuTime => "s",
+            Self::RequestCount => "request",
+            Self::TokenCounter => "token",
+            Self::CacheShare => "1",
         }
     }
 }

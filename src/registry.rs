@@ -4,6 +4,7 @@ use crate::backend::openai;
 use crate::dataset::{self, DatasetFormat, Generator};
 use crate::load;
 use crate::meter;
+use crate::report::exports::{EXPORTS, ExportEntry};
 use crate::report::{self, ReporterEntry};
 
 pub use crate::backend::{BackendEntry, BuildBackend};
@@ -21,6 +22,8 @@ pub struct Registry {
     pub meters: Vec<MeterEntry>,
     /// What findings can become.
     pub reporters: Vec<ReporterEntry>,
+    /// What they can become in the shapes of other tools.
+    pub exports: Vec<ExportEntry>,
     /// Which files of prompts can be read.
     pub datasets: Vec<DatasetFormat>,
     /// Which prompts can be made.
@@ -38,6 +41,7 @@ impl Registry {
             loads: load::entries(),
             meters: meter::entries(),
             reporters: report::REPORTERS.to_vec(),
+            exports: EXPORTS.to_vec(),
         }
     }
 }

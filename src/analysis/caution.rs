@@ -11,6 +11,7 @@ use super::findings::{
 };
 use super::protocol::ProtocolFindings;
 use super::repetition::Repetition;
+use super::server::{self, ServerFindings};
 use super::window::MAX_MISSED_PERIODS;
 use super::workload::{self, WorkloadFindings};
 
@@ -43,6 +44,8 @@ pub struct Seen<'a> {
     pub workload: Option<&'a WorkloadFindings>,
     /// The client's own cost and lateness.
     pub client: Option<&'a ClientFindings>,
+    /// What the server said of itself.
+    pub server: Option<&'a ServerFindings>,
     /// The repetitions with their requests.
     pub repetitions: &'a [Repetition<'a>],
     /// Sensors.
@@ -68,6 +71,7 @@ pub fn warnings(seen: &Seen<'_>) -> Vec<Warning> {
         .chain(about_the_run(seen))
         .chain(about_the_meters(seen))
         .chain(super::anomaly::anomalies(seen.metering))
+        .chain(server::cautions(seen.server))
         .chain(about_the_energy(seen))
         .chain(condition::cautions(seen));
     let mut once: Vec<Warning> = Vec::new();

@@ -320,6 +320,7 @@ impl<'a> Metering<'a> {
             Quantity::Power,
             Quantity::ThrottleReasons,
             Quantity::CpuTime,
+            Quantity::TokenCounter,
         ];
         self.channels
             .iter()

@@ -24,6 +24,7 @@ use super::peak::PeakPower;
 use super::protocol::ProtocolFindings;
 use super::reference::ReferenceFindings;
 use super::scope::CpuShare;
+use super::server::ServerFindings;
 use super::stats::Summary;
 use super::workload::WorkloadFindings;
 
@@ -637,6 +638,9 @@ pub struct Findings {
     /// What driving the load cost, and whether it disturbed the figures; null in reports of earlier versions.
     #[serde(default)]
     pub client: Option<ClientFindings>,
+    /// What the server's own page of metrics says; null where it has none that is known, and in reports of earlier versions.
+    #[serde(default)]
+    pub server: Option<ServerFindings>,
     /// What the metering itself cost; null in reports of earlier versions.
     #[serde(default)]
     pub meter_cost: Option<MeterCost>,

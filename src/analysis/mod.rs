@@ -34,6 +34,7 @@ pub mod protocol;
 pub mod reference;
 pub mod repetition;
 pub mod scope;
+pub mod server;
 pub mod stats;
 pub mod steady;
 pub mod student;
@@ -121,6 +122,7 @@ pub fn analyse(records: &RunRecords) -> Findings {
     let protocol = protocol::findings(&metering, &headline, &repetitions);
     let driving = client::findings(records, &measured, &tokens);
     let workload = workload::findings(&succeeded);
+    let server = server::findings(&metering);
     let warnings = caution::warnings(&caution::Seen {
         workload: workload.as_ref(),
         records,
@@ -132,6 +134,7 @@ pub fn analyse(records: &RunRecords) -> Findings {
         efficiency: &efficiency,
         protocol: &protocol,
         client: driving.as_ref(),
+        server: server.as_ref(),
         repetitions: &repetitions,
         sensors: &sensors,
         cross_checks: &cross_checks,
@@ -155,6 +158,7 @@ pub fn analyse(records: &RunRecords) -> Findings {
         observations: metering.observations(),
         cpu_share: metering.cpu_share(),
         client: driving,
+        server,
         conversations: conversation::findings(records, &measured),
         workload,
         meter_cost: Some(metering.own_cost(manifest.host.cpu_count)),

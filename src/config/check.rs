@@ -8,6 +8,7 @@ use super::component::load::LoadConfig;
 use super::component::metrics::{KIND_CODECARBON, KIND_ENERGY, MetricsConfig};
 use super::component::protocol::{Repetitions, SteadyLimits, SteadyState, WarmupMode};
 use super::component::reference::{ReferenceConfig, ReferenceScope};
+use super::component::reporter::EXPORTS;
 use super::component::scenario::{GenerateKwargs, InputShapes, RANDOM_TOKENS, ScenarioConfig};
 use crate::error::{Problem, Problems, nearest};
 
@@ -35,6 +36,9 @@ pub fn check(config: &BenchmarkConfig) -> Problems {
     found.metrics(&config.metrics);
     found.0.0.extend(super::meters::check(&config.meter).0);
     found.one_of("reporter.type", &config.reporter.kind, &["csv", "json"]);
+    for export in &config.reporter.exports {
+        found.one_of("reporter.exports", export, &EXPORTS);
+    }
     found.0
 }
 

@@ -24,6 +24,7 @@ pub mod replay;
 mod sampler;
 pub mod scripted;
 pub mod select;
+pub mod server_metrics;
 mod survey;
 pub mod tdp;
 

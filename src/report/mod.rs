@@ -7,6 +7,7 @@ pub mod command;
 pub mod compare;
 pub mod csv;
 pub mod emissions;
+pub mod exports;
 pub mod files;
 pub mod json;
 pub mod requests_energy;

@@ -8,6 +8,7 @@ mod meter_cost;
 mod protocol;
 mod reference;
 mod scope;
+mod server;
 
 use std::path::PathBuf;
 
@@ -354,6 +355,7 @@ fn headline(page: &mut Page, findings: &Findings) {
     page.field("Boundary", &findings.boundary);
     scope::scope(page, findings);
     client::line(page, findings.client.as_ref());
+    server::line(page, findings.server.as_ref());
     meter_cost::line(page, findings.meter_cost.as_ref());
 }
 

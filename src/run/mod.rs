@@ -24,6 +24,7 @@ mod processor;
 mod progress;
 mod recorder;
 mod scope;
+mod server_page;
 mod stamps;
 mod talk;
 mod ticker;
@@ -229,6 +230,7 @@ async fn execute_here(mut prepared: Prepared, options: Options) -> Result<RunEnd
             return Err(RunError::Scope(problem));
         }
     };
+    server_page::watch(&mut prepared, &metering);
     let manifest = manifest(&mut prepared, backend, scope, anchor, options.git_commit.clone());
     for warning in &manifest.warnings {
         options.observer.warning(warning);

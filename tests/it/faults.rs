@@ -58,6 +58,8 @@ pub(crate) fn config(url: &str) -> BenchmarkConfig {
     scenario.generate_kwargs.max_new_tokens = 64;
     scenario.save_outputs = true;
     config.metrics.gpu = false;
+    // Connections are counted here.
+    config.metrics.server_metrics = false;
     config
 }
 

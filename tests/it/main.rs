@@ -32,6 +32,7 @@ mod protocol_findings;
 mod protocol_run;
 mod recorded_windows;
 mod reference;
+mod report_exports;
 mod report_files;
 mod report_findings;
 mod report_runs;

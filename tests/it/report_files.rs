@@ -352,7 +352,7 @@ fn outputs<'a>(
 
 fn configs(output_file: &str, output_dir: &str) -> (ReporterConfig, MetricsConfig) {
     (
-        ReporterConfig { kind: "csv".to_owned(), output_file: Some(output_file.to_owned()) },
+        ReporterConfig { output_file: Some(output_file.to_owned()), ..ReporterConfig::default() },
         MetricsConfig { output_dir: Some(output_dir.to_owned()), ..MetricsConfig::default() },
     )
 }

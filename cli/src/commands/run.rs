@@ -258,7 +258,9 @@ impl Runner<'_> {
         }
         let findings = analysis::analyse(&records);
         let kept = referenced && keep_gains(&cell.loaded, metrics, &findings);
-        let written = report::write_all(&findings, &outputs(&cell.loaded, metrics, &end.folder));
+        let outputs = outputs(&cell.loaded, metrics, &end.folder);
+        let mut written = report::write_all(&findings, &outputs);
+        report::exports::write(&findings, &records, &outputs, &mut written);
         self.show(&findings, &written);
         tell(&written);
         let (ended, exit) = outcome(end, &findings, kept && written.problems.is_empty());

@@ -169,6 +169,11 @@ pub struct MetricsConfig {
     pub server_cgroup: Option<String>,
     /// The server runs on this machine, though its address does not show it (or does not, though it does).
     pub server_is_local: Option<bool>,
+    /// Look at the server's page of metrics (vLLM, llama.cpp, SGLang, TGI) once a second during the run, where it has one: queue,
+    /// requests in work, cache, token counters.
+    pub server_metrics: bool,
+    /// Address of that page, where it is not the server's with `/metrics`.
+    pub server_metrics_url: Option<String>,
     /// Check before the run and after it that no other process uses the selected GPUs: `error` or `warn`; `kill` warns.
     /// Default: a caution where it can be told, and none where it cannot.
     pub device_isolation: Option<DeviceIsolation>,
@@ -263,6 +268,8 @@ impl Default for MetricsConfig {
             server_pid: None,
             server_cgroup: None,
             server_is_local: None,
+            server_metrics: true,
+            server_metrics_url: None,
             device_isolation: None,
             skip_missing_gpus: false,
             baseline: Baseline::default(),
