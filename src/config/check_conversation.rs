@@ -4,6 +4,7 @@ use super::BenchmarkConfig;
 use super::check::Found;
 use super::component::backend::{Api, BackendConfig};
 use super::component::conversation::{Conversations, ThinkTime, ThinkTimes, Turns};
+use super::component::load::LoadConfig;
 use crate::error::Problems;
 
 /// Everything that is wrong with how conversations are to be gone through.
@@ -54,6 +55,10 @@ impl Found {
         if matches!(&config.backend, BackendConfig::Vllm(vllm) if vllm.api == Api::Completions) {
             let hint = "set backend.api to chat";
             self.say(place, "backend.api completions knows no messages", hint);
+        }
+        if matches!(config.scenario.load, LoadConfig::Trace { .. }) {
+            let message = "contradicts scenario.load.type trace: it says when each request leaves";
+            self.say(place, message, "leave one of them out");
         }
     }
 }

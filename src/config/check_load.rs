@@ -46,6 +46,15 @@ impl Found {
         if let Some(rate) = load.rate() {
             self.above_zero(&format!("{place}.rate"), rate, MOST_RATE);
         }
+        if let LoadConfig::Trace { file, time_scale, limit, .. } = load {
+            if file.trim().is_empty() {
+                self.say(&format!("{place}.file"), "is empty", "the path of a trace");
+            }
+            self.above_zero(&format!("{place}.time_scale"), *time_scale, 1e6);
+            if *limit == Some(0) {
+                self.say(&format!("{place}.limit"), "0 requests measure nothing", "1 or more");
+            }
+        }
         if let LoadConfig::Gamma { burstiness, .. } = load {
             self.above_zero(&format!("{place}.burstiness"), *burstiness, 1e6);
         }
@@ -78,6 +87,11 @@ impl Found {
             if matches!(stage.load, LoadConfig::Stages { .. }) {
                 let hint = "list its stages here, one after the other";
                 self.say(&format!("{place}.load.type"), "a stage cannot have stages", hint);
+                continue;
+            }
+            if matches!(stage.load, LoadConfig::Trace { .. }) {
+                let hint = "give the trace as the load itself";
+                self.say(&format!("{place}.load.type"), "a stage cannot be a trace", hint);
                 continue;
             }
             self.load(&format!("{place}.load"), &stage.load);
@@ -148,6 +162,10 @@ impl Found {
                 );
             }
         }
+        if matches!(scenario.load, LoadConfig::Trace { .. }) && scenario.iterations.is_some() {
+            let hint = "set scenario.repetitions to replay it again";
+            self.say("scenario.iterations", "a trace has no rounds", hint);
+        }
         let timed = scenario.requests.is_none() && scenario.duration_s.is_some();
         let rounds = scenario.iterations.is_some();
         if timed || rounds || scenario.is_generated() && scenario.requests.is_none() {
@@ -185,6 +203,7 @@ impl Found {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::component::load::{PromptsOf, TraceFormat};
     use crate::config::component::protocol::Until;
 
     fn places(scenario: &ScenarioConfig) -> Vec<String> {
@@ -246,6 +265,37 @@ mod tests {
         assert_eq!(
             places(&scenario(LoadConfig::Stages { stages: Vec::new() })),
             ["scenario.load.stages"]
+        );
+    }
+
+    #[test]
+    fn a_trace_is_checked_before_it_is_read() {
+        let trace = |file: &str, time_scale, limit| LoadConfig::Trace {
+            file: file.to_owned(),
+            format: TraceFormat::Auto,
+            time_scale,
+            limit,
+            prompts: PromptsOf::Trace,
+            max_concurrency: Some(0),
+            seed: 1,
+        };
+        let mut wrong = scenario(trace(" ", 0.0, Some(0)));
+        wrong.iterations = Some(2);
+        assert_eq!(
+            places(&wrong),
+            [
+                "scenario.load.file",
+                "scenario.load.time_scale",
+                "scenario.load.limit",
+                "scenario.load.max_concurrency",
+                "scenario.iterations",
+            ]
+        );
+        let load = trace("t.jsonl", 1.0, None);
+        let stages = vec![Stage { load, duration_s: Some(1.0), requests: None }];
+        assert_eq!(
+            places(&scenario(LoadConfig::Stages { stages })),
+            ["scenario.load.stages[0].load.type"]
         );
     }
 

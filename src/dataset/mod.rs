@@ -27,6 +27,7 @@ mod random_tokens;
 mod source;
 mod synthetic;
 mod text;
+pub mod trace;
 mod vocabulary;
 pub mod words;
 
@@ -64,8 +65,8 @@ pub struct Sample {
 impl Sample {
     /// A prompt of which no lengths are known.
     #[must_use]
-    pub const fn new(id: String, prompt: Prompt) -> Self {
-        Self { id, prompt, input_tokens: None, output_tokens: None }
+    pub fn new(id: impl Into<String>, prompt: Prompt) -> Self {
+        Self { id: id.into(), prompt, input_tokens: None, output_tokens: None }
     }
 }
 
@@ -88,6 +89,10 @@ pub enum Stream {
     /// Those of the measurement.
     Measure,
 }
+
+/// Made prompts are new in every repetition, that no server answers them from its cache; this many positions lie between those
+/// of two repetitions.
+pub const REPETITION_STRIDE: u64 = 1 << 32;
 
 /// Makes prompts, as many as are asked for.
 pub trait Generate: Send + Sync {

@@ -11,6 +11,9 @@ mod sequential;
 mod stages;
 pub mod think;
 mod throughput;
+mod trace;
+
+use std::sync::Arc;
 
 use crate::config::component::load::LoadConfig;
 use crate::config::component::scenario::ScenarioConfig;
@@ -136,6 +139,7 @@ pub fn entries() -> Vec<LoadEntry> {
         sequential::ENTRY,
         stages::ENTRY,
         throughput::ENTRY,
+        trace::ENTRY,
     ]
 }
 
@@ -143,6 +147,8 @@ pub fn entries() -> Vec<LoadEntry> {
 #[derive(Clone)]
 pub struct Loads {
     entries: Vec<LoadEntry>,
+    /// When the requests of the trace arrive, where there is one.
+    trace: Arc<[Seconds]>,
 }
 
 impl Default for Loads {
@@ -155,8 +161,20 @@ impl Default for Loads {
 impl Loads {
     /// These.
     #[must_use]
-    pub const fn new(entries: Vec<LoadEntry>) -> Self {
-        Self { entries }
+    pub fn new(entries: Vec<LoadEntry>) -> Self {
+        Self { entries, trace: Arc::default() }
+    }
+
+    /// With a trace whose requests arrive at these times, in order.
+    #[must_use]
+    pub fn with_trace(self, arrivals: Vec<Seconds>) -> Self {
+        Self { trace: arrivals.into(), ..self }
+    }
+
+    /// When the requests of the trace arrive; never, where there is none.
+    #[must_use]
+    pub fn trace(&self) -> Arc<[Seconds]> {
+        Arc::clone(&self.trace)
     }
 
     fn entry(&self, config: &LoadConfig) -> Option<&LoadEntry> {
@@ -192,8 +210,7 @@ impl Loads {
     /// their own: `None` for others.
     #[must_use]
     pub fn arrivals_before(&self, config: &LoadConfig, draw: Draw, end: Seconds) -> Option<u64> {
-        config.rate()?;
-        let mut load = self.open(config, draw)?;
+        let mut load = self.open(config, draw).filter(|_| config.is_open())?;
         let mut count = 0;
         while let Step::Leave { due } = load.step(end, 0) {
             if due >= end {
@@ -228,13 +245,14 @@ pub fn of_scenario(scenario: &ScenarioConfig) -> LoadConfig {
     }
 }
 
-/// What warm-up sends by: the same load as after its ramp; of stages the first.
+/// What warm-up sends by: the same load as after its ramp; of stages the first, of a trace its requests one after the other.
 #[must_use]
 pub fn for_warmup(load: &LoadConfig) -> LoadConfig {
     match load {
         LoadConfig::Stages { stages } => {
             stages.first().map_or(LoadConfig::Sequential, |stage| stage.load.without_ramp())
         }
+        LoadConfig::Trace { .. } => LoadConfig::Sequential,
         other => other.without_ramp(),
     }
 }

@@ -190,7 +190,7 @@ fn warmup(
 /// As many rounds and as long as asked; where neither is asked, every prompt once. Stages end by themselves.
 fn measured(scenario: &ScenarioConfig, loads: &Loads, load: &LoadConfig, prompts: u64) -> Requests {
     let time = Seconds(scenario.duration_s.unwrap_or(0.0));
-    let arrives = load.rate().is_some();
+    let arrives = load.is_open();
     let least = match (load, scenario.requests, scenario.iterations, scenario.duration_s) {
         (LoadConfig::Stages { .. }, ..) => u64::MAX,
         (_, Some(_), _, Some(_)) => 0,
@@ -201,6 +201,7 @@ fn measured(scenario: &ScenarioConfig, loads: &Loads, load: &LoadConfig, prompts
         // A conversation that has begun does not go on beyond it.
         (_, None, None, Some(_)) if scenario.conversations.is_some() => 0,
         (_, None, None, Some(_)) => loads.round(load, prompts),
+        (LoadConfig::Trace { .. }, None, None, None) => loads.trace().len() as u64,
         (_, None, None, None) => prompts,
     };
     Requests {
@@ -229,7 +230,12 @@ fn expected(
         true => loads.arrivals_before(load, draw, measured.time).unwrap_or(0),
         false => 0,
     };
-    supply.requests(arrivals.max(measured.least)).min(measured.most.unwrap_or(u64::MAX))
+    let starts = match load {
+        // A recording is not longer than it is.
+        LoadConfig::Trace { .. } => arrivals.max(measured.least).min(loads.trace().len() as u64),
+        _ => arrivals.max(measured.least),
+    };
+    supply.requests(starts).min(measured.most.unwrap_or(u64::MAX))
 }
 
 impl Work {

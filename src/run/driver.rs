@@ -12,7 +12,7 @@ use crate::backend::{Backend, BackendError, Completion, GenerateRequest};
 use crate::clock;
 use crate::config::component::conversation::Conversations;
 use crate::config::component::scenario::{GenerateKwargs, ScenarioConfig};
-use crate::dataset::{Prompts, Sample, Stream};
+use crate::dataset::{Prompts, REPETITION_STRIDE, Sample, Stream};
 use crate::plan::SHORT_TOKENS;
 use crate::prompt::Prompt;
 use crate::record::{AskedTokens, Event, FailureClass, Phase, StopReason};
@@ -67,10 +67,6 @@ struct Asked {
     /// The conversation that it is a turn of.
     talk: Option<Box<Talk>>,
 }
-
-/// Generated prompts are new in every repetition, that no server answers them from its cache; this many positions lie between
-/// those of two repetitions.
-const REPETITION_STRIDE: u64 = 1 << 32;
 
 impl Limits {
     pub(super) const fn new(scenario: &ScenarioConfig) -> Self {

@@ -119,7 +119,7 @@ impl Phases<'_> {
 
     /// A limit that held arrivals back makes an open loop a closed one: that is said.
     fn tell_of(&self, phase: Phase, sent: &Sent) {
-        let Some(limit) = self.load.max_concurrency().filter(|_| self.load.rate().is_some()) else {
+        let Some(limit) = self.load.max_concurrency().filter(|_| self.load.is_open()) else {
             return;
         };
         if phase == Phase::Measure && sent.held_back > 0 {

@@ -8,10 +8,13 @@ use super::{Lent, host};
 use crate::backend::Backend;
 use crate::carbon;
 use crate::config::codecarbon::{self, Applied};
+use crate::config::component::backend::{Api, BackendConfig};
+use crate::config::component::load::{LoadConfig, PromptsOf};
 use crate::config::component::metrics::MetricsConfig;
 use crate::config::component::scenario::ScenarioConfig;
 use crate::config::{BenchmarkConfig, Environment, Note};
 use crate::dataset::hub::HubEnv;
+use crate::dataset::trace::{self, Trace, TracePrompts};
 use crate::dataset::words::Words;
 use crate::dataset::{self, Generate, Generator, Prompts, Stock, Vocabulary};
 use crate::error::{Problem, Problems};
@@ -38,6 +41,8 @@ pub struct Prepared {
     pub prompts: Prompts,
     /// What makes them and of what, where they are made: again when the backend has told what it knows of that.
     pub generator: Option<(Generator, Stock)>,
+    /// The trace whose prompts they are, and the seed of those that are made of lengths.
+    pub trace: Option<(Arc<Trace>, u64)>,
     /// Where they came from.
     pub dataset: DatasetInfo,
     /// Who answers.
@@ -69,11 +74,19 @@ pub fn prepare(
     let settings = codecarbon_settings(&mut config.metrics, environment, &mut problems);
     let environment = &settings.environment(&config.metrics, environment);
     add(&mut problems, crate::config::check(&config));
-    let found = keep(find_prompts(&config, registry, environment), &mut problems);
+    let trace = keep(find_trace(&config.scenario.load), &mut problems).flatten();
+    let found = match &trace {
+        Some(trace) if trace.asks => keep(prompts_of(trace, &config, environment), &mut problems),
+        _ if is_asked_by_trace(&config.scenario.load) => None,
+        _ => keep(find_prompts(&config, registry, environment), &mut problems),
+    };
     let has_token = environment.var(&config.metrics.electricity_maps_token_env).is_some();
     let carbon = keep(carbon::resolve(&config.metrics, has_token), &mut problems);
     let backend = keep(build_backend(&config, registry, environment), &mut problems);
-    let loads = Loads::new(registry.loads.clone());
+    let mut loads = Loads::new(registry.loads.clone());
+    if let Some(trace) = &trace {
+        loads = loads.with_trace(trace.arrivals.clone());
+    }
     for kind in loads.missing(&config.scenario.load) {
         let message = format!("the load `{kind}` is not part of this program");
         problems.push(Problem::new("scenario.load.type", message));
@@ -90,6 +103,7 @@ pub fn prepare(
     let plan = Plan::new(&config, &loads, &supply, sensor_period(&inventory.sensors));
     let mut warnings = found.warnings;
     warnings.extend(conversation_warning(&config.scenario, &supply));
+    warnings.extend(trace.iter().flat_map(|read| read.trace.warnings()));
     warnings.extend(batch_warning(&config.scenario));
     warnings.append(&mut inventory.warnings);
     warnings.append(&mut carbon.notes);
@@ -100,6 +114,7 @@ pub fn prepare(
         loads,
         prompts: found.prompts,
         generator: found.generator,
+        trace: found.trace,
         dataset: found.info,
         backend,
         inventory,
@@ -165,6 +180,7 @@ fn sensor_period(sensors: &[SensorInfo]) -> Seconds {
 struct Found {
     prompts: Prompts,
     generator: Option<(Generator, Stock)>,
+    trace: Option<(Arc<Trace>, u64)>,
     /// How many there are, or for generated ones, how many are asked for.
     count: u64,
     info: DatasetInfo,
@@ -187,6 +203,7 @@ fn find_prompts(
             info: generated_info(scenario, source.as_ref()),
             prompts: Prompts::Generated(source),
             generator: Some((*generator, stock)),
+            trace: None,
             count,
             warnings: Vec::new(),
         });
@@ -197,9 +214,83 @@ fn find_prompts(
         count: loaded.samples.len() as u64,
         prompts: Prompts::Listed(loaded.samples),
         generator: None,
+        trace: None,
         info: loaded.info,
         warnings: loaded.warnings,
     })
+}
+
+/// A trace that was read.
+struct ReadTrace {
+    trace: Arc<Trace>,
+    arrivals: Vec<Seconds>,
+    sha256: String,
+    file: String,
+    seed: u64,
+    /// Whether its prompts are asked.
+    asks: bool,
+}
+
+/// Whether a load asks a trace's prompts.
+const fn is_asked_by_trace(load: &LoadConfig) -> bool {
+    matches!(load, LoadConfig::Trace { prompts: PromptsOf::Trace, .. })
+}
+
+/// The trace of a load, where it is one.
+fn find_trace(load: &LoadConfig) -> Result<Option<ReadTrace>, Problems> {
+    let LoadConfig::Trace { file, format, time_scale, limit, seed, .. } = load else {
+        return Ok(None);
+    };
+    let path = Path::new(file);
+    let (trace, sha256) = trace::read(path, *format, *limit)?;
+    Ok(Some(ReadTrace {
+        arrivals: trace.arrivals(*time_scale),
+        trace: Arc::new(trace),
+        sha256,
+        file: path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
+        seed: *seed,
+        asks: is_asked_by_trace(load),
+    }))
+}
+
+/// The prompts of a trace.
+fn prompts_of(
+    read: &ReadTrace,
+    config: &BenchmarkConfig,
+    environment: &Environment,
+) -> Result<Found, Problems> {
+    if read.trace.makes_prompts() && takes_messages(&config.backend) {
+        let message = "the chat API takes messages, and of prompts the trace says only how many tokens they have";
+        let hint = "set backend.api to completions, or scenario.load.prompts to dataset";
+        return Err(Problem::new("backend.api", message).hint(hint).into());
+    }
+    let count = read.trace.rows.len() as u64;
+    let vocabulary = vocabulary(config, &hub_env(environment));
+    let source = TracePrompts::new(Arc::clone(&read.trace), read.seed, vocabulary);
+    Ok(Found {
+        info: DatasetInfo {
+            name: read.file.clone(),
+            origin: source.origin(),
+            revision: None,
+            files: BTreeMap::from([(read.file.clone(), read.sha256.clone())]),
+            rows: count + read.trace.left_out,
+            used: count,
+        },
+        prompts: Prompts::Generated(Box::new(source)),
+        generator: None,
+        trace: Some((Arc::clone(&read.trace), read.seed)),
+        count,
+        warnings: Vec::new(),
+    })
+}
+
+/// Whether a backend is asked by messages, and not by token ids.
+fn takes_messages(backend: &BackendConfig) -> bool {
+    match backend {
+        BackendConfig::Vllm(vllm) => vllm.api == Api::Chat,
+        BackendConfig::Candle(candle) => candle.api == Some(Api::Chat),
+        BackendConfig::Pytorch(_) => false,
+    }
 }
 
 /// As stated, else as the model's own files tell, else assumed.
@@ -248,6 +339,20 @@ impl Prepared {
             stock.words = words.map(Arc::new);
             self.prompts = Prompts::Generated((generator.open)(scenario, &stock));
             self.generator = Some((generator, stock));
+        }
+        if let Some((trace, seed)) = &self.trace {
+            if let (true, Some(size), false) =
+                (trace.makes_prompts(), size.and_then(|size| u32::try_from(size).ok()), stated)
+            {
+                let vocabulary = Vocabulary::told(size, format!("told by {}", told.kind));
+                let source = TracePrompts::new(Arc::clone(trace), *seed, vocabulary);
+                self.prompts = Prompts::Generated(Box::new(source));
+            }
+            if let (Prompts::Generated(source), true) = (&self.prompts, trace.makes_prompts()) {
+                self.dataset.origin = source.origin();
+                self.warnings.extend(source.warning());
+            }
+            return;
         }
         if let Prompts::Generated(source) = &self.prompts {
             self.dataset = DatasetInfo {

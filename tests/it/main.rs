@@ -39,4 +39,5 @@ mod report_runs;
 mod report_sensors;
 mod run;
 mod simulated;
+mod trace;
 mod workload;

@@ -73,6 +73,30 @@ pub enum LoadConfig {
         #[serde(default)]
         max_concurrency: Option<u32>,
     },
+    /// Requests arrive as in a recorded trace, the first of it at once.
+    Trace {
+        /// The trace: a file on this machine.
+        file: String,
+        /// Its format; `auto` tells it from its first line.
+        #[serde(default)]
+        format: TraceFormat,
+        /// All times are multiplied by this: 0.5 is twice as fast. Above 0.
+        #[serde(default = "real_time")]
+        time_scale: f64,
+        /// Requests of the trace to use, from its begin. Default: all.
+        #[serde(default)]
+        limit: Option<u64>,
+        /// What is asked.
+        #[serde(default)]
+        prompts: PromptsOf,
+        /// Requests in flight at most. Arrivals beyond wait, and the report says how many: the loop is no longer open then.
+        /// Default: no such limit.
+        #[serde(default)]
+        max_concurrency: Option<u32>,
+        /// Seed of the tokens of prompts that the trace gives as lengths.
+        #[serde(default = "arrival_seed")]
+        seed: u64,
+    },
     /// Loads one after the other. They say themselves how long they last.
     Stages {
         /// The stages in order. Each begins when the one before is over; requests in flight go on meanwhile.
@@ -118,14 +142,73 @@ pub enum RampShape {
     Exponential,
 }
 
+/// How a trace is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TraceFormat {
+    /// As its first line tells.
+    #[default]
+    Auto,
+    /// Mooncake's JSON Lines: `timestamp` in ms, `input_length`, `output_length`, `hash_ids` of blocks of 512 tokens.
+    Mooncake,
+    /// The CSV of Azure's LLM inference traces of 2023 and 2024: `TIMESTAMP`, `ContextTokens`, `GeneratedTokens`.
+    Azure,
+    /// BurstGPT's CSV: `Timestamp` in seconds, `Request tokens`, `Response tokens`; rows without an answer are left out.
+    Burstgpt,
+    /// JSON Lines: `at_s`, one of `prompt`, `messages` and `input_tokens`, and `output_tokens`.
+    Jsonl,
+}
+
+impl TraceFormat {
+    /// Every format.
+    pub const ALL: [Self; 5] =
+        [Self::Auto, Self::Mooncake, Self::Azure, Self::Burstgpt, Self::Jsonl];
+
+    /// As a config names it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Mooncake => "mooncake",
+            Self::Azure => "azure",
+            Self::Burstgpt => "burstgpt",
+            Self::Jsonl => "jsonl",
+        }
+    }
+}
+
+/// Whose prompts the requests of a trace ask.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PromptsOf {
+    /// The trace's: what it says in words, else token ids of the length that it says, blocks of the same name being the same
+    /// tokens. Answers are as long as it says.
+    #[default]
+    Trace,
+    /// The dataset's; of the trace only the times are used.
+    Dataset,
+}
+
+const fn real_time() -> f64 {
+    1.0
+}
+
 const fn arrival_seed() -> u64 {
     42
 }
 
 impl LoadConfig {
     /// Every value of `type`.
-    pub const KINDS: [&'static str; 7] =
-        ["concurrency", "constant", "gamma", "poisson", "sequential", "stages", "throughput"];
+    pub const KINDS: [&'static str; 8] = [
+        "concurrency",
+        "constant",
+        "gamma",
+        "poisson",
+        "sequential",
+        "stages",
+        "throughput",
+        "trace",
+    ];
 
     /// So many in flight.
     #[must_use]
@@ -144,6 +227,7 @@ impl LoadConfig {
             Self::Gamma { .. } => "gamma",
             Self::Throughput { .. } => "throughput",
             Self::Stages { .. } => "stages",
+            Self::Trace { .. } => "trace",
         }
     }
 
@@ -158,6 +242,12 @@ impl LoadConfig {
         }
     }
 
+    /// Whether requests arrive at times of their own, however slow the answers.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        self.rate().is_some() || matches!(self, Self::Trace { .. })
+    }
+
     /// The limit beside an arrival rate or a load without pause.
     #[must_use]
     pub const fn max_concurrency(&self) -> Option<u32> {
@@ -165,6 +255,7 @@ impl LoadConfig {
             Self::Constant { max_concurrency, .. }
             | Self::Poisson { max_concurrency, .. }
             | Self::Gamma { max_concurrency, .. }
+            | Self::Trace { max_concurrency, .. }
             | Self::Throughput { max_concurrency } => *max_concurrency,
             _ => None,
         }
@@ -191,7 +282,10 @@ impl LoadConfig {
             | Self::Constant { ramp, .. }
             | Self::Poisson { ramp, .. }
             | Self::Gamma { ramp, .. } => *ramp = None,
-            Self::Sequential | Self::Throughput { .. } | Self::Stages { .. } => {}
+            Self::Sequential
+            | Self::Throughput { .. }
+            | Self::Trace { .. }
+            | Self::Stages { .. } => {}
         }
         load
     }
