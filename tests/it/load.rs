@@ -7,7 +7,7 @@ use std::time::Duration;
 use ai_energy_benchmarks::analysis;
 use ai_energy_benchmarks::backend::BackendError;
 use ai_energy_benchmarks::config::component::load::{LoadConfig, Stage};
-use ai_energy_benchmarks::config::{BenchmarkConfig, Environment};
+use ai_energy_benchmarks::config::{BenchmarkConfig, Composer, Environment, Reading, Source};
 use ai_energy_benchmarks::record::{
     Event, FailureClass, Outcome, Phase, RequestRecord, RunRecords,
 };
@@ -261,4 +261,46 @@ proptest! {
         prop_assert_eq!(counts.in_flight_at_end, cut_off as u64);
         prop_assert_eq!(counts.succeeded, kinds.iter().filter(|kind| class(**kind).is_none()).count() as u64);
     }
+}
+
+/// The config of each cell of a sweep, as `run -m` composes it.
+fn cells(load: &str, sweep: &[&str]) -> Vec<BenchmarkConfig> {
+    let yaml = format!(
+        "backend: {{type: vllm, model: script}}\nmetrics: {{gpu: false}}\nscenario:\n  idle_s: 0\n  warmup_rounds: 0\n  \
+         duration_s: 0.5\n  load: {load}\n"
+    );
+    let environment = Environment::default();
+    let source = Source::Text { name: "sweep".to_owned(), yaml };
+    let sweep: Vec<String> = sweep.iter().map(|&word| word.to_owned()).collect();
+    let composer = Composer::new(&source, Reading::Auto, &sweep, &environment).unwrap();
+    let jobs = composer.jobs(true).unwrap().jobs;
+    jobs.into_iter().map(|job| job.config).collect()
+}
+
+#[test]
+fn rates_are_swept_and_each_cell_sends_at_its_own() {
+    let cells = cells("{type: constant, rate: 1}", &["scenario.load.rate=20,40"]);
+    let sent: Vec<usize> = cells
+        .into_iter()
+        .map(|cell| {
+            let records = execute(cell, ScriptedBackend::steady(1, Duration::ZERO));
+            assert_eq!(records.manifest.planned_requests, measured(&records).len() as u64);
+            measured(&records).len()
+        })
+        .collect();
+    assert_eq!(sent, [10, 20]);
+}
+
+#[test]
+fn concurrency_and_whole_loads_are_swept_too() {
+    let loads = |load, sweep: &[&str]| -> Vec<LoadConfig> {
+        cells(load, sweep).into_iter().map(|cell| cell.scenario.load).collect()
+    };
+    assert_eq!(
+        loads("{type: concurrency, concurrency: 1}", &["scenario.load.concurrency=1,4"]),
+        [LoadConfig::concurrency(1), LoadConfig::concurrency(4)]
+    );
+    let whole = "scenario.load={type: sequential},{type: constant, rate: 3}";
+    let found = loads("{type: sequential}", &[whole]);
+    assert_eq!(found, [LoadConfig::Sequential, constant(3.0, None)]);
 }
