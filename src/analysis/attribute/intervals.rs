@@ -48,8 +48,12 @@ pub fn of_windows(
     let renewals = look.renewals();
     let mut found = None;
     while found.is_none() && width * FEWEST as f64 <= shortest {
-        let grid = Grid::at(&windows, width, &renewals);
-        found = look.resolved(&grid).map(|values| (grid, values));
+        // Where intervals that follow the renewals are too short here and there, even ones may do.
+        let grids = [Grid::at(&windows, width, &renewals), Grid::new(&windows, width)];
+        found = grids.into_iter().find_map(|grid| {
+            let values = look.resolved(&grid)?;
+            Some((grid, values))
+        });
         width *= 2.0;
     }
     let (grid, (mut joules, variance)) = match found {
