@@ -423,6 +423,8 @@ fn good_requests_are_those_within_their_objectives_and_the_others_cost() {
     // What the split gives to the late one, with its part of idling.
     let late = &findings.attribution.requests[2];
     near(&goodput.wasted, late.total_j() + late.idle_j.unwrap(), 1e-9);
+    // It took 5 s of a machine that draws 100 W while one is in flight.
+    near(&goodput.wasted, GPU_BUSY * 5.0, 25.0);
     near(&goodput.wasted_unanswered, 0.0, 0.0);
     assert_eq!(goodput.wasted.source, Some(Source::Modelled));
     assert_eq!(goodput.joules_per_good_request.source, Some(Source::Measured));

@@ -169,9 +169,10 @@ impl Chain {
 }
 
 impl Variation {
-    /// As the differences show it: by their squares and the products of neighbours.
+    /// As the differences show it: by their squares and the products of neighbours. Errors of moments explain no more than
+    /// `explained` of the squares' sum, J^2: what is known of the sensor and of when the work was.
     #[must_use]
-    pub fn of(chains: &[Chain]) -> Self {
+    pub fn of(chains: &[Chain], explained: f64) -> Self {
         let (mut squares, mut products, mut costs, mut reach) = (0.0, 0.0, 0.0, 0.0);
         // Of the products' sum, were the differences independent.
         let mut chance = 0.0;
@@ -189,8 +190,9 @@ impl Variation {
             // Each moment moves both of its sides.
             reach += 2.0 * chain.reach.iter().sum::<f64>();
         }
-        let lasting = (squares + 2.0 * products - SHOWN * 2.0 * chance.sqrt()).clamp(0.0, squares);
-        let most = (squares + 2.0 * products + 2.0 * chance.sqrt()).clamp(0.0, squares);
+        let shown = (squares + 2.0 * products - SHOWN * 2.0 * chance.sqrt()).clamp(0.0, squares);
+        let lasting = shown.max(squares - explained);
+        let most = (squares + 2.0 * products + 2.0 * chance.sqrt()).clamp(lasting, squares);
         let part = |value: f64, of: f64| if of > 0.0 { value / of } else { 0.0 };
         Self {
             own: part(lasting, costs),
@@ -221,7 +223,7 @@ mod tests {
         };
         let differences: Vec<f64> = (0..200).map(|bin| errs(bin + 1) - errs(bin)).collect();
         let chain = chain(&differences);
-        let found = chain.smooth(Variation::of(std::slice::from_ref(&chain)));
+        let found = chain.smooth(Variation::of(std::slice::from_ref(&chain), f64::INFINITY));
         let squares = |of: &[f64]| of.iter().map(|one| one * one).sum::<f64>();
         assert!(squares(&found.given) < 0.1 * squares(&differences), "{found:?}");
     }
@@ -230,7 +232,7 @@ mod tests {
     fn what_lasts_belongs_to_the_work_there() {
         let differences: Vec<f64> = (0..40).map(|bin| if bin < 20 { 2.0 } else { -2.0 }).collect();
         let chain = chain(&differences);
-        let found = chain.smooth(Variation::of(std::slice::from_ref(&chain)));
+        let found = chain.smooth(Variation::of(std::slice::from_ref(&chain), f64::INFINITY));
         assert!(found.given[..20].iter().all(|given| (given - 2.0).abs() < 0.5), "{found:?}");
     }
 

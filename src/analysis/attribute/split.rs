@@ -9,6 +9,9 @@ use super::smooth::{Chain, Smoothed, Variation};
 use super::weights::Weights;
 use super::work::{Grid, RequestWork};
 
+/// Work is placed in time to about this, s: a long step of a batch.
+const PLACED_S: f64 = 0.1;
+
 /// Energy of the intervals, J.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Intervals {
@@ -74,7 +77,7 @@ pub fn split(
     let expected: Vec<f64> = costs.iter().map(|cost| ratio * cost).collect();
     let left: Vec<f64> = worked.iter().zip(&expected).map(|(joules, cost)| joules - cost).collect();
     let chains = chains(&costs, &left, &intervals.grid);
-    let variation = Variation::of(&chains);
+    let variation = Variation::of(&chains, explained(&chains, intervals, &expected));
     let mut received = expected;
     let mut moments = vec![[Moment::default(); 2]; bins];
     for chain in &chains {
@@ -96,6 +99,22 @@ pub fn split(
     let mut requests = share_out(work, weights, &received, &costs);
     let unattributed = house(&homeless, in_flight, &time, &mut requests);
     Split { requests, unattributed, costs, moments }
+}
+
+/// What errors of the moments between intervals can make of their differences, as a sum of squares, J^2: those of the sensor,
+/// and work that is placed early or late.
+fn explained(chains: &[Chain], intervals: &Intervals, expected: &[f64]) -> f64 {
+    let of_moment = |pair: &[usize]| {
+        let sensor = (intervals.variance[pair[0]] + intervals.variance[pair[1]]) / 4.0;
+        let power = |bin: usize| {
+            let (from, to) = intervals.grid.span(bin);
+            expected[bin] / (to - from)
+        };
+        let placed = PLACED_S * power(pair[0]).max(power(pair[1]));
+        // Each moment moves both of its sides.
+        2.0 * (sensor + placed * placed)
+    };
+    chains.iter().flat_map(|chain| chain.bins.windows(2)).map(of_moment).sum()
 }
 
 /// Energy of an interval that no known work used: all of it where nobody worked there or beside, and the part of those whose
