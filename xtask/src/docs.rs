@@ -357,7 +357,9 @@ mod tests {
     fn a_changed_page_is_told() {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir_all(folder.path().join("docs")).unwrap();
-        for (page, [begin, end]) in [(ARCHITECTURE, ROOMS_MARKS), (SERVERS, SERVERS_MARKS)] {
+        let parts =
+            [(ARCHITECTURE, ROOMS_MARKS), (SERVERS, SERVERS_MARKS), (METRICS, METRICS_MARKS)];
+        for (page, [begin, end]) in parts {
             let text = format!("# A\n{begin}old\n{end}\nrest\n");
             fs::write(folder.path().join(page), text).unwrap();
         }
