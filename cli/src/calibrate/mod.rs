@@ -1,7 +1,7 @@
 //! `doctor --calibrate`: what this client costs on this machine, and up to which load its figures are the server's.
 //!
 //! The truth is the mock server of this program in a process of its own: it says when it sent what, and how late it was itself.
-//! [`server`] starts it, [`figures`] compares, and [`page`] shows it.
+//! [`server`] starts it, [`figures`] compares, and [`mod@page`] shows it.
 
 mod figures;
 mod page;
