@@ -49,8 +49,9 @@ pub fn of_windows(
     let mut found = None;
     while found.is_none() && width * FEWEST as f64 <= shortest {
         // Where intervals that follow the renewals are too short here and there, even ones may do.
-        let grids = [Grid::at(&windows, width, &renewals), Grid::new(&windows, width)];
-        found = grids.into_iter().find_map(|grid| {
+        let even = (!renewals.is_empty()).then_some([].as_slice());
+        found = [renewals.as_slice()].into_iter().chain(even).find_map(|moments| {
+            let grid = Grid::at(&windows, width, moments);
             let values = look.resolved(&grid)?;
             Some((grid, values))
         });
